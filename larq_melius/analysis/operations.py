@@ -1,0 +1,167 @@
+"""Counts the operations and the memory of a network as the paper does."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import larq as lq
+import tensorflow as tf
+
+#: Binary operations that count as one 32-bit operation (paper, Table 1).
+BINARY_SPEEDUP = 64
+
+_PASSES_THROUGH = (
+    tf.keras.layers.Activation,
+    tf.keras.layers.Dropout,
+    tf.keras.layers.Flatten,
+    tf.keras.layers.Reshape,
+    tf.keras.layers.Softmax,
+)
+
+
+@dataclass(frozen=True)
+class Operations:
+    """What one network costs.
+
+    Multiply-accumulates are those of convolutions and dense layers for one image, padding included; batch norms,
+    pooling, additions and activations count nothing.
+
+    Attributes:
+        binary_macs: Multiply-accumulates of one bit by one bit.
+        float_macs: All others.
+        classifier_macs: The part of ``float_macs`` that the final classifier takes.
+        binary_weights: Weights of one bit.
+        float_weights: Other weights and biases, batch norms aside.
+        batchnorm_channels: Channels over all batch norms.
+        batchnorm_params: Variables of the batch norms, moving statistics included.
+    """
+
+    binary_macs: int
+    float_macs: int
+    classifier_macs: int
+    binary_weights: int
+    float_weights: int
+    batchnorm_channels: int
+    batchnorm_params: int
+
+    @property
+    def params(self) -> int:
+        """All variables, as Keras counts them."""
+        return self.binary_weights + self.float_weights + self.batchnorm_params
+
+    @property
+    def float_macs_without_classifier(self) -> int:
+        """32-bit multiply-accumulates before the final classifier, which the paper leaves out."""
+        return self.float_macs - self.classifier_macs
+
+    @property
+    def ops(self) -> float:
+        """Binary operations over 64 plus 32-bit ones, with the final classifier."""
+        return self.binary_macs / BINARY_SPEEDUP + self.float_macs
+
+    @property
+    def ops_without_classifier(self) -> float:
+        """Binary operations over 64 plus 32-bit ones, without the final classifier: the paper's OPs."""
+        return self.binary_macs / BINARY_SPEEDUP + self.float_macs_without_classifier
+
+    @property
+    def size_mib(self) -> float:
+        """Size in MiB: binary weights at 1 bit, others and two parameters per batch-norm channel at 32 bits."""
+        return (self.binary_weights / 8 + 4 * self.float_weights + 8 * self.batchnorm_channels) / 2**20
+
+
+def count_operations(model: tf.keras.Model) -> Operations:
+    """Counts the operations, weights and size of a model at its input shape.
+
+    Args:
+        model: A functional or sequential model with a static input shape. Nested models are counted with it.
+
+    Raises:
+        ValueError: If the input shape is not static, or a layer has weights but no known way to count its operations.
+
+    Source: paper, section 4 and Table 1 (binary operations count one 64th; sizes in MiB, printed as MB).
+
+    Example:
+        >>> from larq_melius import MeliusNet22
+        >>> count_operations(MeliusNet22(weights=None)).binary_macs
+        4624220160
+    """
+    classifier = _classifier(model)
+    totals = dict.fromkeys(Operations.__dataclass_fields__, 0)
+    for layer in _leaves(model):
+        macs = _macs(layer)
+        weights = sum(prod(variable.shape) for variable in layer.weights)
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            totals["batchnorm_channels"] += layer.moving_mean.shape[0]
+            totals["batchnorm_params"] += weights
+            continue
+        if weights and not macs and not isinstance(layer, tf.keras.layers.Normalization):
+            raise ValueError(f"Cannot count the operations of layer {layer.name!r}, a {type(layer).__name__}.")
+        binary_weights = prod(layer.kernel.shape) if _is_binary(layer, "kernel_quantizer") else 0
+        binary = bool(binary_weights) and _is_binary(layer, "input_quantizer")
+        totals["binary_weights"] += binary_weights
+        totals["float_weights"] += weights - binary_weights
+        totals["binary_macs" if binary else "float_macs"] += macs
+        totals["classifier_macs"] += macs if layer is classifier and not binary else 0
+    return Operations(**totals)
+
+
+def binary_convolutions(model: tf.keras.Model) -> int:
+    """Number of convolutions whose inputs and weights are both binary."""
+    return sum(
+        isinstance(layer, lq.layers.QuantConv2D)
+        and _is_binary(layer, "kernel_quantizer")
+        and _is_binary(layer, "input_quantizer")
+        for layer in _leaves(model)
+    )
+
+
+def _leaves(model: tf.keras.Model) -> Iterator[Any]:
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.Model):
+            yield from _leaves(layer)
+        else:
+            yield layer
+
+
+def _is_binary(layer: Any, quantizer: str) -> bool:
+    return getattr(getattr(layer, quantizer, None), "precision", None) == 1
+
+
+def _macs(layer: Any) -> int:
+    """Multiply-accumulates of one layer, over all the places where it is used."""
+    return sum(
+        _macs_per_output(layer) * _outputs(layer, node) for node in range(len(layer.inbound_nodes)) if layer.weights
+    )
+
+
+def _macs_per_output(layer: Any) -> int:
+    if isinstance(layer, tf.keras.layers.DepthwiseConv2D):
+        return prod(layer.kernel_size)
+    if isinstance(layer, tf.keras.layers.Conv2D) and hasattr(layer, "kernel"):
+        return prod(layer.kernel.shape[:-1])
+    if isinstance(layer, tf.keras.layers.Dense):
+        return int(layer.kernel.shape[0])
+    return 0
+
+
+def _outputs(layer: Any, node: int) -> int:
+    shape = layer.get_output_shape_at(node)[1:]
+    if None in shape:
+        raise ValueError(f"Layer {layer.name!r} has no static output shape: build the model with a static input_shape.")
+    return prod(shape)
+
+
+def _classifier(model: tf.keras.Model) -> Any:
+    """The layer that turns features into classes, or ``None`` if the model ends in features."""
+    while isinstance(model.layers[-1], tf.keras.Model):
+        model = model.layers[-1]
+    for layer in reversed(model.layers):
+        if isinstance(layer, tf.keras.layers.Dense):
+            return layer
+        if isinstance(layer, tf.keras.layers.Conv2D):
+            return layer if layer.output_shape[1:3] == (1, 1) else None
+        if not isinstance(layer, _PASSES_THROUGH):
+            return None
+    return None

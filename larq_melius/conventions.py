@@ -1,0 +1,59 @@
+"""Who padded what how: the two conventions under which these networks were trained."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Convention:
+    """The details in which implementations of the same network differ, and which its weights depend on.
+
+    Attributes:
+        name: What users select the convention by.
+        symmetric_padding: Whether windows of stride 2 are padded alike on both sides, and not as Keras' "same".
+        binary_pad_value: What a binarized map is padded with.
+        grouped_stem_pool: Size of the max pool, with stride 2, behind the grouped stem.
+        input_batchnorm: Whether ResNetE normalizes the image by a batch norm of its own.
+        resnet_e_clip: Range of the straight-through estimator in ResNetE; every other network uses 1.3.
+    """
+
+    name: str
+    symmetric_padding: bool
+    binary_pad_value: float
+    grouped_stem_pool: int
+    input_batchnorm: bool
+    resnet_e_clip: float
+
+
+# The authors pad a binarized map with -1, which Larq Compute Engine does not know. Padding with +1 is its mirror image:
+# negating a batch norm and the kernel behind it turns one into the other.
+AUTHORS = Convention(
+    "authors",
+    symmetric_padding=True,
+    binary_pad_value=1.0,
+    grouped_stem_pool=3,
+    input_batchnorm=True,
+    resnet_e_clip=1.3,
+)
+LARQ_ZOO = Convention(
+    "larq_zoo",
+    symmetric_padding=False,
+    binary_pad_value=0.0,
+    grouped_stem_pool=2,
+    input_batchnorm=False,
+    resnet_e_clip=1.25,
+)
+
+_CONVENTIONS = {convention.name: convention for convention in (AUTHORS, LARQ_ZOO)}
+
+
+def get_convention(name: str | Convention) -> Convention:
+    """Returns the convention of that name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if isinstance(name, Convention):
+        return name
+    if name not in _CONVENTIONS:
+        raise ValueError(f"Unknown convention {name!r}; choose one of {sorted(_CONVENTIONS)}.")
+    return _CONVENTIONS[name]

@@ -1,0 +1,44 @@
+"""The networks: generic builders, and those of the paper by name."""
+
+from larq_melius.models.meliusnet import MeliusNet
+from larq_melius.models.registry import get_model, list_models
+from larq_melius.models.resnet_e import ResNetE
+from larq_melius.models.variants import (
+    BinaryDenseNet28,
+    BinaryDenseNet37,
+    BinaryDenseNet45,
+    BiRealNet34,
+    MeliusNet22,
+    MeliusNet23,
+    MeliusNet29,
+    MeliusNet42,
+    MeliusNet59,
+    MeliusNetA,
+    MeliusNetB,
+    MeliusNetC,
+    MeliusNetTiny,
+    NaiveNet17,
+    ResNetE18,
+)
+
+__all__ = [
+    "BiRealNet34",
+    "BinaryDenseNet28",
+    "BinaryDenseNet37",
+    "BinaryDenseNet45",
+    "MeliusNet",
+    "MeliusNet22",
+    "MeliusNet23",
+    "MeliusNet29",
+    "MeliusNet42",
+    "MeliusNet59",
+    "MeliusNetA",
+    "MeliusNetB",
+    "MeliusNetC",
+    "MeliusNetTiny",
+    "NaiveNet17",
+    "ResNetE",
+    "ResNetE18",
+    "get_model",
+    "list_models",
+]

@@ -1,0 +1,46 @@
+"""The networks of the zoo by name."""
+
+import fnmatch
+from typing import Any
+
+import tensorflow as tf
+
+from larq_melius.models.variants import VARIANTS
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the networks.
+
+    Args:
+        pattern: Shell-style pattern, in any case, that the names must match.
+
+    Example:
+        >>> list_models("binary*")
+        ['BinaryDenseNet28', 'BinaryDenseNet37', 'BinaryDenseNet45']
+    """
+    return [name for name in VARIANTS if fnmatch.fnmatch(name.lower(), pattern.lower())]
+
+
+def get_model(name: str, **kwargs: Any) -> tf.keras.Model:
+    """Builds a network by its name, in any case.
+
+    Args:
+        name: One of ``list_models()``.
+        **kwargs: Arguments of the network's function, such as ``weights``.
+
+    Raises:
+        ValueError: If there is no such network, or an argument is wrong.
+    """
+    return VARIANTS[canonical_name(name)](**kwargs)
+
+
+def canonical_name(name: str) -> str:
+    """The name as the zoo spells it.
+
+    Raises:
+        ValueError: If there is no such network.
+    """
+    for known in VARIANTS:
+        if known.lower() == name.lower():
+            return known
+    raise ValueError(f"Unknown model {name!r}; choose one of {', '.join(VARIANTS)}.")
