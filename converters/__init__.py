@@ -1,1 +1,27 @@
-"""Converters from Keras to TFLite."""
+"""TFLite export through Larq Compute Engine, and the reading and running of the files it writes."""
+
+from larq_melius.converters.flatbuffer import count_operators
+from larq_melius.converters.interpreter import make_interpreter
+from larq_melius.converters.tflite_export import (
+    ExportError,
+    ExportReport,
+    VerificationError,
+    export_tflite,
+    load_keras_model,
+)
+from larq_melius.converters.tflite_metadata import TFLiteMetadata, read_metadata
+from larq_melius.converters.verification import Verification, verify
+
+__all__ = [
+    "ExportError",
+    "ExportReport",
+    "TFLiteMetadata",
+    "Verification",
+    "VerificationError",
+    "count_operators",
+    "export_tflite",
+    "load_keras_model",
+    "make_interpreter",
+    "read_metadata",
+    "verify",
+]

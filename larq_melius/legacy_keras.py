@@ -2,21 +2,28 @@
 
 import os
 import sys
+from importlib.util import find_spec
 
 
 def select_legacy_keras() -> None:
     """Makes ``tf.keras`` resolve to legacy Keras for this process.
 
-    TensorFlow loads ``tf.keras`` on first use and reads the choice from the environment at that moment,
-    so an earlier ``import tensorflow`` is harmless; an earlier *use* of ``tf.keras`` is not.
+    TensorFlow loads ``tf.keras`` on first use, so an earlier ``import tensorflow`` is harmless; an earlier *use* of
+    ``tf.keras`` is not.
 
     Raises:
         ImportError: If ``tf.keras`` was already loaded as Keras 3, which a process cannot undo.
     """
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is not None and not tensorflow.keras.__name__.startswith("tf_keras"):
+    if tensorflow is None:
+        return
+    if not tensorflow.keras.Model.__module__.startswith("tf_keras"):
         raise ImportError(
             "larq_melius needs legacy Keras, but tf.keras is already loaded as Keras 3: set the environment "
             "variable TF_USE_LEGACY_KERAS=1 before starting Python, or import larq_melius before tf.keras is used."
         )
+    # An earlier import of TensorFlow also fixed where `from tensorflow.keras.x import y`, which Larq uses, looks.
+    legacy = find_spec("tf_keras.api._v2")
+    if legacy is not None and legacy.submodule_search_locations:
+        tensorflow.__path__[:0] = legacy.submodule_search_locations

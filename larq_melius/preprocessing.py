@@ -33,7 +33,7 @@ class Preprocessing:
             raise ValueError(f"Expected images with {len(self.mean)} channels in the last axis, got {channels}.")
         mean = np.asarray(self.mean, "float32")
         std = np.asarray(self.std, "float32")
-        if tf.is_tensor(images) or tf.keras.backend.is_keras_tensor(images):
+        if tf.is_tensor(images):
             return (tf.cast(images, tf.float32) - mean) / std
         return (np.asarray(images, "float32") - mean) / std
 

@@ -1,6 +1,5 @@
 """Counts the operations and the memory of a network as the paper does."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -78,7 +77,8 @@ def count_operations(model: tf.keras.Model) -> Operations:
         model: A functional or sequential model with a static input shape. Nested models are counted with it.
 
     Raises:
-        ValueError: If the input shape is not static, or a layer has weights but no known way to count its operations.
+        ValueError: If the model is not functional, its input shape is not static, or a layer has weights but no known
+            way to count its operations.
 
     Source: paper, section 4 and Table 1 (binary operations count one 64th; sizes in MiB, printed as MB).
 
@@ -87,18 +87,21 @@ def count_operations(model: tf.keras.Model) -> Operations:
         >>> count_operations(MeliusNet22(weights=None)).binary_macs
         4624220160
     """
-    classifier = _classifier(model)
+    uses = _uses(model)
+    classifier = _classifier(uses)
     totals = dict.fromkeys(Operations.__dataclass_fields__, 0)
-    for layer in _leaves(model):
-        macs = _macs(layer)
+    for layer, output_shapes in uses.items():
         weights = sum(prod(variable.shape) for variable in layer.weights)
+        if not weights:
+            continue
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             totals["batchnorm_channels"] += layer.moving_mean.shape[0]
             totals["batchnorm_params"] += weights
             continue
-        if weights and not macs and not isinstance(layer, tf.keras.layers.Normalization):
+        macs = _macs_per_output(layer) * sum(_outputs(layer, shape) for shape in output_shapes)
+        if not macs and not isinstance(layer, tf.keras.layers.Normalization):
             raise ValueError(f"Cannot count the operations of layer {layer.name!r}, a {type(layer).__name__}.")
-        binary_weights = prod(layer.kernel.shape) if _is_binary(layer, "kernel_quantizer") else 0
+        binary_weights = _binary_weights(layer)
         binary = bool(binary_weights) and _is_binary(layer, "input_quantizer")
         totals["binary_weights"] += binary_weights
         totals["float_weights"] += weights - binary_weights
@@ -113,55 +116,62 @@ def binary_convolutions(model: tf.keras.Model) -> int:
         isinstance(layer, lq.layers.QuantConv2D)
         and _is_binary(layer, "kernel_quantizer")
         and _is_binary(layer, "input_quantizer")
-        for layer in _leaves(model)
+        for layer in _uses(model)
     )
 
 
-def _leaves(model: tf.keras.Model) -> Iterator[Any]:
-    for layer in model.layers:
-        if isinstance(layer, tf.keras.Model):
-            yield from _leaves(layer)
-        else:
-            yield layer
+def _uses(model: tf.keras.Model) -> dict[Any, list[Any]]:
+    """The layers of a model and of the models in it, inputs first, each with its output shape in every use."""
+    if not model.inputs:
+        raise ValueError(f"Model {model.name!r} is not functional, or has no input shape yet.")
+    uses: dict[Any, list[Any]] = {}
+    # Unlike a layer's own list of nodes, the model's has no uses of the layer in other models.
+    for _, nodes in sorted(model._nodes_by_depth.items(), reverse=True):
+        for node in nodes:
+            nested = isinstance(node.layer, tf.keras.Model)
+            for layer, shapes in _uses(node.layer).items() if nested else [(node.layer, [node.output_shapes])]:
+                uses.setdefault(layer, []).extend(shapes)
+    return uses
 
 
 def _is_binary(layer: Any, quantizer: str) -> bool:
     return getattr(getattr(layer, quantizer, None), "precision", None) == 1
 
 
-def _macs(layer: Any) -> int:
-    """Multiply-accumulates of one layer, over all the places where it is used."""
-    return sum(
-        _macs_per_output(layer) * _outputs(layer, node) for node in range(len(layer.inbound_nodes)) if layer.weights
-    )
+def _binary_weights(layer: Any) -> int:
+    if _is_binary(layer, "kernel_quantizer"):
+        return prod(layer.kernel.shape)
+    if _is_binary(layer, "depthwise_quantizer"):
+        return prod(layer.depthwise_kernel.shape)
+    return 0
 
 
 def _macs_per_output(layer: Any) -> int:
+    """Multiply-accumulates for one number of the layer's output, or 0 if the layer is of no known kind."""
     if isinstance(layer, tf.keras.layers.DepthwiseConv2D):
         return prod(layer.kernel_size)
-    if isinstance(layer, tf.keras.layers.Conv2D) and hasattr(layer, "kernel"):
+    # Keras' transposed convolution is a Conv2D, too, whose kernel meets every input instead.
+    if isinstance(layer, tf.keras.layers.Conv2D) and not isinstance(layer, tf.keras.layers.Conv2DTranspose):
         return prod(layer.kernel.shape[:-1])
     if isinstance(layer, tf.keras.layers.Dense):
         return int(layer.kernel.shape[0])
     return 0
 
 
-def _outputs(layer: Any, node: int) -> int:
-    shape = layer.get_output_shape_at(node)[1:]
+def _outputs(layer: Any, output_shape: Any) -> int:
+    shape = output_shape[1:]
     if None in shape:
         raise ValueError(f"Layer {layer.name!r} has no static output shape: build the model with a static input_shape.")
     return prod(shape)
 
 
-def _classifier(model: tf.keras.Model) -> Any:
-    """The layer that turns features into classes, or ``None`` if the model ends in features."""
-    while isinstance(model.layers[-1], tf.keras.Model):
-        model = model.layers[-1]
-    for layer in reversed(model.layers):
+def _classifier(uses: dict[Any, list[Any]]) -> Any:
+    """The layer that turns features into classes, or ``None`` if the layers end in features."""
+    for layer, output_shapes in reversed(uses.items()):
         if isinstance(layer, tf.keras.layers.Dense):
             return layer
         if isinstance(layer, tf.keras.layers.Conv2D):
-            return layer if layer.output_shape[1:3] == (1, 1) else None
+            return layer if output_shapes[-1][1:3] == (1, 1) else None
         if not isinstance(layer, _PASSES_THROUGH):
             return None
     return None

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from larq_melius.models.variants import VARIANTS
+from larq_melius.models.variants import VARIANTS, Variant
 
 
 def list_models(pattern: str = "*") -> list[str]:
@@ -31,16 +31,16 @@ def get_model(name: str, **kwargs: Any) -> tf.keras.Model:
     Raises:
         ValueError: If there is no such network, or an argument is wrong.
     """
-    return VARIANTS[canonical_name(name)](**kwargs)
+    return find_variant(name).function(**kwargs)
 
 
-def canonical_name(name: str) -> str:
-    """The name as the zoo spells it.
+def find_variant(name: str) -> Variant:
+    """The network of that name, in any case, with its defaults.
 
     Raises:
         ValueError: If there is no such network.
     """
-    for known in VARIANTS:
-        if known.lower() == name.lower():
-            return known
+    for variant in VARIANTS.values():
+        if variant.name.lower() == name.lower():
+            return variant
     raise ValueError(f"Unknown model {name!r}; choose one of {', '.join(VARIANTS)}.")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import tensorflow as tf
@@ -58,6 +59,31 @@ class ModelFunction(Protocol):
     ) -> tf.keras.Model: ...
 
 
+@dataclass(frozen=True)
+class Variant:
+    """A named network and the defaults of its function.
+
+    Attributes:
+        name: Name of the network.
+        function: What builds it.
+        summary: What it is, in one line.
+        weights: Tag of the weights it loads unless told otherwise.
+        stem: Its stem unless told otherwise.
+        input_shape: Shape of its usual image.
+    """
+
+    name: str
+    function: ModelFunction
+    summary: str
+    weights: str
+    stem: str
+    input_shape: tuple[int, int, int]
+
+
+#: The networks of the zoo by name, in the order of the paper.
+VARIANTS: dict[str, Variant] = {}
+
+
 def _variant(
     model_name: str,
     builder: Callable[..., tf.keras.Model],
@@ -70,7 +96,7 @@ def _variant(
     default_stem: str = "grouped",
     **architecture: Any,
 ) -> ModelFunction:
-    """Makes the public function of one network, whose ``architecture`` are arguments of its ``builder``."""
+    """Makes and lists the function of one network, whose ``architecture`` are arguments of its ``builder``."""
 
     def build(
         include_top: bool = True,
@@ -102,14 +128,15 @@ def _variant(
         )
 
     build.__name__ = build.__qualname__ = model_name
-    build.__doc__ = _DOCSTRING.format(summary=summary, source=source, shape=default_shape)
+    build.__doc__ = _DOCSTRING.format(summary=f"{model_name}: {summary}", source=source, shape=default_shape)
+    VARIANTS[model_name] = Variant(model_name, build, summary, default_weights, default_stem, default_shape)
     return build
 
 
 MeliusNet22 = _variant(
     "MeliusNet22",
     MeliusNet,
-    "MeliusNet22: 3.9 MB and 2.08e8 operations, the size of Binary DenseNet 28.",
+    "3.9 MB and 2.08e8 operations, the size of Binary DenseNet 28.",
     "paper, Table 1",
     num_blocks=(4, 5, 4, 4),
     transition_filters=(160, 224, 256),
@@ -117,7 +144,7 @@ MeliusNet22 = _variant(
 MeliusNet23 = _variant(
     "MeliusNet23",
     MeliusNet,
-    "MeliusNet23: 3.7 MB and 1.13e8 operations, with transitions in 8 groups.",
+    "3.7 MB and 1.13e8 operations, with transitions in 8 groups.",
     "the authors' code; not in the paper",
     num_blocks=(2, 4, 6, 6),
     transition_filters=(128, 192, 288),
@@ -126,7 +153,7 @@ MeliusNet23 = _variant(
 MeliusNet29 = _variant(
     "MeliusNet29",
     MeliusNet,
-    "MeliusNet29: 5.1 MB and 2.14e8 operations, the size of Binary DenseNet 37.",
+    "5.1 MB and 2.14e8 operations, the size of Binary DenseNet 37.",
     "paper, Table 1",
     num_blocks=(4, 6, 8, 6),
     transition_filters=(128, 192, 256),
@@ -134,7 +161,7 @@ MeliusNet29 = _variant(
 MeliusNet42 = _variant(
     "MeliusNet42",
     MeliusNet,
-    "MeliusNet42: 10.1 MB and 3.25e8 operations, those of MobileNet-v1 0.75.",
+    "10.1 MB and 3.25e8 operations, those of MobileNet-v1 0.75.",
     "paper, Table 1",
     num_blocks=(5, 8, 14, 10),
     transition_filters=(160, 256, 416),
@@ -142,7 +169,7 @@ MeliusNet42 = _variant(
 MeliusNet59 = _variant(
     "MeliusNet59",
     MeliusNet,
-    "MeliusNet59: 17.4 MB and 5.32e8 operations, those of MobileNet-v1 1.0.",
+    "17.4 MB and 5.32e8 operations, those of MobileNet-v1 1.0.",
     "paper, Tables 1 and 4",
     num_blocks=(6, 12, 24, 12),
     transition_filters=(192, 320, 544),
@@ -150,7 +177,7 @@ MeliusNet59 = _variant(
 MeliusNetA = _variant(
     "MeliusNetA",
     MeliusNet,
-    "MeliusNetA: 4.0 MB and 1.62e8 operations, those of Bi-Real-Net 18, with transitions in 4 groups.",
+    "4.0 MB and 1.62e8 operations, those of Bi-Real-Net 18, with transitions in 4 groups.",
     "paper, Table 1",
     num_blocks=(4, 5, 5, 6),
     transition_filters=(160, 256, 288),
@@ -159,7 +186,7 @@ MeliusNetA = _variant(
 MeliusNetB = _variant(
     "MeliusNetB",
     MeliusNet,
-    "MeliusNetB: 5.0 MB and 1.96e8 operations, those of Bi-Real-Net 34, with transitions in 2 groups.",
+    "5.0 MB and 1.96e8 operations, those of Bi-Real-Net 34, with transitions in 2 groups.",
     "paper, Table 1",
     num_blocks=(4, 6, 8, 6),
     transition_filters=(160, 224, 320),
@@ -168,7 +195,7 @@ MeliusNetB = _variant(
 MeliusNetC = _variant(
     "MeliusNetC",
     MeliusNet,
-    "MeliusNetC: 4.5 MB and 1.50e8 operations, those of MobileNet-v1 0.5, with transitions in 4 groups.",
+    "4.5 MB and 1.50e8 operations, those of MobileNet-v1 0.5, with transitions in 4 groups.",
     "paper, Table 1, whose third transition must read 288/832",
     num_blocks=(3, 5, 10, 6),
     transition_filters=(128, 192, 288),
@@ -177,7 +204,7 @@ MeliusNetC = _variant(
 MeliusNetTiny = _variant(
     "MeliusNetTiny",
     MeliusNet,
-    "MeliusNetTiny: a MeliusNet small enough to ship its weights in the package, for 8x8 images of digits.",
+    "A MeliusNet small enough to ship its weights in the package, for 8x8 images of digits.",
     "this project; section 3 of the paper at thumbnail size",
     default_weights="digits",
     default_shape=(8, 8, 1),
@@ -216,7 +243,7 @@ BinaryDenseNet45 = _variant(
 NaiveNet17 = _variant(
     "NaiveNet17",
     MeliusNet,
-    "NaiveNet17: Dense Blocks with residual blocks over all channels, which MeliusNet improves on.",
+    "Dense Blocks with residual blocks over all channels, which MeliusNet improves on.",
     "paper, supplementary B",
     default_stem="conv7x7",
     num_blocks=(3, 3, 3, 3),
@@ -237,24 +264,3 @@ BiRealNet34 = _variant(
     "paper, Tables 2 and 4",
     num_blocks=(3, 4, 6, 3),
 )
-
-VARIANTS: dict[str, ModelFunction] = {
-    function.__name__: function
-    for function in (
-        MeliusNet22,
-        MeliusNet23,
-        MeliusNet29,
-        MeliusNet42,
-        MeliusNet59,
-        MeliusNetA,
-        MeliusNetB,
-        MeliusNetC,
-        MeliusNetTiny,
-        BinaryDenseNet28,
-        BinaryDenseNet37,
-        BinaryDenseNet45,
-        NaiveNet17,
-        ResNetE18,
-        BiRealNet34,
-    )
-}

@@ -66,5 +66,5 @@ def _unavailable(weights: str, model: str | None, stem: str) -> str:
     available = [f"{r.model}(weights={r.tag!r}, stem={r.stem!r})" for r in list_records()]
     return (
         f"There are no {weights!r} weights for {name} with the {stem} stem; available: {', '.join(available)}. "
-        "Pass weights=None for random ones, or the path of a weight file."
+        "Pass weights=None (--weights none) for random ones, or the path of a weight file."
     )

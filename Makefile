@@ -1,0 +1,64 @@
+# make demo   export the digits network, check it, classify digits, show them
+# make test   the test suite, in minutes; make test-all adds the slow tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# A strict editable install links the files there are: a new file asks for a new install.
+FILES := $(shell find larq_melius zoo converters -type f -not -path '*/__pycache__/*' | sort | cksum | cut -d ' ' -f 1)
+INSTALLED := $(VENV)/installed-$(FILES)
+INTEROP := .venv-interop
+
+# Python in the repository's root would import ./larq_melius, without its zoo and converters: run modules from elsewhere.
+RUN := cd tests && ../$(BIN)/python -m
+
+.PHONY: install demo digits test test-all lint types format interop benchmarks wheel clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.py pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]' --config-settings editable_mode=strict
+	rm -f $(VENV)/installed-*
+	touch $@
+
+demo: install
+	$(RUN) larq_melius.zoo.demo --output ../demo
+
+digits: install
+	$(RUN) larq_melius.zoo.digits.train
+
+test: install
+	$(BIN)/pytest
+
+test-all: install
+	$(BIN)/pytest -m ''
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: install
+	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml -p larq_melius
+
+format: install
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+$(INTEROP)/installed: tests/interop/requirements.txt
+	test -d $(INTEROP) || $(PYTHON) -m venv $(INTEROP)
+	$(INTEROP)/bin/pip install --quiet --requirement tests/interop/requirements.txt
+	touch $@
+
+interop: install $(INTEROP)/installed
+	INTEROP_PYTHON=$(abspath $(INTEROP)/bin/python) $(BIN)/pytest tests/interop -m ''
+
+benchmarks: install
+	$(BIN)/python benchmarks/deployment.py --output benchmarks/deployment.csv
+
+wheel: install
+	$(BIN)/python -m build --outdir dist .
+
+clean:
+	rm -rf build dist demo *.egg-info

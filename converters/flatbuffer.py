@@ -1,0 +1,104 @@
+"""Reads, changes and writes TFLite flatbuffers."""
+
+import struct
+from collections import Counter
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+
+# TFLite asks for 16 bytes; LiteRT's custom kernels read constants in vectors of 64.
+_BUFFER_ALIGNMENT = 64
+_BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+
+
+class _AligningBuilder(flatbuffers.Builder):
+    """A builder that aligns constant data, which the generated Python code forgets."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803 - flatbuffers' names
+        return super().StartVector(elemSize, numElems, _BUFFER_ALIGNMENT if elemSize == 1 else alignment)
+
+
+def parse(data: bytes) -> Any:
+    """Parses a flatbuffer into the ``ModelT`` object of TFLite's schema.
+
+    Raises:
+        ValueError: If the bytes are not a TFLite flatbuffer.
+    """
+    if len(data) < 8 or data[4:8] != b"TFL3":
+        raise ValueError("this is not a TFLite flatbuffer")
+    try:
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+    except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"the TFLite flatbuffer is damaged: {error}") from error
+    if not model.subgraphs:
+        raise ValueError("the TFLite flatbuffer is damaged: it holds no network")
+    return model
+
+
+def serialize(model: Any) -> bytes:
+    """Writes a ``ModelT`` object as a flatbuffer."""
+    builder = _AligningBuilder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def operator_name(model: Any, operator: Any) -> str:
+    """The name of an operator, such as ``CONV_2D``, or that of a custom one, such as ``LceBconv2d``."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    if code.customCode:
+        return code.customCode.decode() if isinstance(code.customCode, bytes) else code.customCode
+    return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def count_operators(data: bytes) -> Counter[str]:
+    """How often each operator stands in a flatbuffer.
+
+    Raises:
+        ValueError: If the bytes are not a TFLite flatbuffer.
+    """
+    model = parse(data)
+    return Counter(operator_name(model, operator) for graph in model.subgraphs for operator in graph.operators)
+
+
+def without_softmax(data: bytes) -> bytes:
+    """The same network, ending in its logits.
+
+    A softmax saturates and hides differences. If the network ends in another operator, it comes back as it is.
+    """
+    model = parse(data)
+    graph = model.subgraphs[0]
+    last = graph.operators[-1]
+    if operator_name(model, last) != "SOFTMAX" or list(last.outputs) != list(graph.outputs):
+        return data
+    graph.operators.pop()
+    graph.outputs = last.inputs
+    model.signatureDefs = []
+    return serialize(model)
+
+
+def name_tensors(model: Any, *, inputs: str, outputs: str) -> None:
+    """Names the first input and output tensor of a ``ModelT`` for people who look into the file."""
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].name = inputs
+    graph.tensors[graph.outputs[0]].name = outputs
+
+
+def add_model_metadata(model: Any, name: str, data: bytes) -> None:
+    """Adds a named block of bytes to a ``ModelT``; interpreters that do not know the name pass it over."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(data, np.uint8)
+    model.buffers.append(buffer)
+    entry = schema.MetadataT()
+    entry.name = name
+    entry.buffer = len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+
+
+def get_model_metadata(model: Any, name: str) -> bytes | None:
+    """The block of bytes of that name, or ``None`` if there is none."""
+    for entry in model.metadata or []:
+        if entry.name in (name, name.encode()):
+            return bytes(bytearray(model.buffers[entry.buffer].data))
+    return None

@@ -1,0 +1,68 @@
+"""One line for what went wrong."""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from larq_melius.cli.quiet import import_tensorflow_quietly
+
+
+class UserError(click.ClickException):
+    """Something the user got wrong, or can put right."""
+
+    exit_code = 2
+
+
+class OneLineErrors(click.Group):
+    """A group of commands that answers an error with one line, and not with click's usage text."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs the command line; like click's own, but for how errors are shown."""
+        try:
+            result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            if not standalone_mode:
+                raise
+            click.echo(f"Error: {' '.join(error.format_message().split())}", err=True)
+            sys.exit(error.exit_code)
+        except click.Abort:
+            if not standalone_mode:
+                raise
+            click.echo("Aborted.", err=True)
+            sys.exit(1)
+        if standalone_mode:
+            sys.exit(result if isinstance(result, int) else 0)
+        return result
+
+
+@contextlib.contextmanager
+def library() -> Iterator[None]:
+    """What a command does with the library: imports it quietly, and turns its errors into one line each.
+
+    A ``RuntimeError`` is no mistake of the user's (a flatbuffer that does not compute what its model does): it ends the
+    command with 1, every other error of the library's with 2. With ``--traceback`` errors pass as they are.
+    """
+    try:
+        import_tensorflow_quietly()
+        yield
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        if isinstance(error, click.exceptions.Exit) or click.get_current_context().obj["traceback"]:
+            raise
+        kind = click.ClickException if isinstance(error, RuntimeError) else UserError
+        raise kind(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,178 @@
+"""The command line, run as users run it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COMMAND = Path(sys.executable).with_name("larq-melius")
+IMAGENET_ERROR = "There are no 'imagenet' weights for MeliusNet42"
+
+
+def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    """A folder with the exported digits network and the pictures of a 0 and a 1."""
+    folder = tmp_path_factory.mktemp("digits")
+    zero = np.array(
+        [
+            [0, 0, 5, 13, 9, 1, 0, 0],
+            [0, 0, 13, 15, 10, 15, 5, 0],
+            [0, 3, 15, 2, 0, 11, 8, 0],
+            [0, 4, 12, 0, 0, 8, 8, 0],
+            [0, 5, 8, 0, 0, 9, 8, 0],
+            [0, 4, 11, 0, 1, 12, 7, 0],
+            [0, 2, 14, 5, 10, 12, 0, 0],
+            [0, 0, 6, 13, 10, 0, 0, 0],
+        ]
+    )
+    one = np.array(
+        [
+            [0, 0, 0, 12, 13, 5, 0, 0],
+            [0, 0, 0, 11, 16, 9, 0, 0],
+            [0, 0, 3, 15, 16, 6, 0, 0],
+            [0, 7, 15, 16, 16, 2, 0, 0],
+            [0, 0, 1, 16, 16, 3, 0, 0],
+            [0, 0, 1, 16, 16, 6, 0, 0],
+            [0, 0, 1, 16, 16, 6, 0, 0],
+            [0, 0, 0, 11, 16, 10, 0, 0],
+        ]
+    )
+    for name, scan in (("zero.png", zero), ("one.bmp", one)):
+        picture = Image.fromarray((scan * 255 / 16).astype("uint8"))
+        picture.resize((80, 80), Image.Resampling.NEAREST).save(folder / name)
+    result = run("export", "meliusnettiny", "-o", "digits.tflite", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "LceBconv2d" in result.stdout
+    assert not [line for line in result.stderr.splitlines() if not line.endswith("…")], result.stderr
+    return folder
+
+
+def test_predict_with_an_exported_file(digits):
+    result = run("predict", "digits.tflite", "zero.png", "one.bmp", "--json", cwd=digits)
+    assert result.stderr == ""
+    answer = json.loads(result.stdout)
+    assert [entry["image"] for entry in answer] == ["zero.png", "one.bmp"]
+    assert [entry["predictions"][0]["label"] for entry in answer] == ["0", "1"]
+    assert len(answer[0]["predictions"]) == 5
+    assert answer[0]["predictions"][0]["score"] > 0.5
+
+
+def test_predict_with_a_network_gives_the_same(digits):
+    by_file = json.loads(run("predict", "digits.tflite", "zero.png", "--json", cwd=digits).stdout)
+    by_name = json.loads(run("predict", "MeliusNetTiny", "zero.png", "--json", cwd=digits).stdout)
+    for a, b in zip(by_file[0]["predictions"], by_name[0]["predictions"], strict=True):
+        assert a["label"] == b["label"]
+        assert a["score"] == pytest.approx(b["score"], abs=1e-4)
+
+
+def test_predict_prints_a_line_a_class(digits):
+    result = run("predict", "digits.tflite", "one.bmp", "--top", 3, cwd=digits)
+    lines = result.stdout.splitlines()
+    assert lines[0] == "one.bmp"
+    assert len(lines) == 4
+    assert lines[1].split()[1] == "1"
+
+
+def test_summary_of_a_network_and_of_a_file(digits):
+    facts = json.loads(run("summary", "MeliusNetC", "--json", cwd=digits).stdout)
+    assert facts["binary_macs"] == 4353269760
+    assert facts["binary_convolutions"] == 48
+    facts = json.loads(run("summary", "digits.tflite", "--json", cwd=digits).stdout)
+    network = json.loads(run("summary", "MeliusNetTiny", "--json", cwd=digits).stdout)
+    assert facts["operators"]["LceBconv2d"] == network["binary_convolutions"]
+    assert facts["labels"] == 10
+
+
+def test_list(tmp_path):
+    result = run("list", "--json", cwd=tmp_path)
+    assert result.stderr == ""
+    networks = {entry["name"]: entry for entry in json.loads(result.stdout)}
+    assert len(networks) == 15
+    assert networks["MeliusNetTiny"]["weights"] == ["digits"]
+    result = run("list", "binary*", cwd=tmp_path)
+    assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [
+        "BinaryDenseNet28",
+        "BinaryDenseNet37",
+        "BinaryDenseNet45",
+    ]
+
+
+@pytest.mark.slow
+def test_tables(tmp_path):
+    tables = json.loads(run("tables", "1", "--json", cwd=tmp_path).stdout)
+    assert len(tables) == 1
+    assert "MeliusNet59" in run("tables", "1", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("summary", "MeliusNet99"), "Unknown model 'MeliusNet99'"),
+        (("export", "MeliusNet42", "-o", "x.tflite"), IMAGENET_ERROR),
+        (("predict", "MeliusNet42", "zero.png"), IMAGENET_ERROR),
+        (("export", "MeliusNetTiny"), "Missing option '-o'"),
+        (("export", "MeliusNetTiny", "-o", "no/folder/x.tflite"), "no/folder/x.tflite"),
+        (("export", "none.keras", "-o", "x.tflite"), "none.keras does not exist"),
+        (("export", "MeliusNetTiny", "-o", "x.tflite", "--mean", "a,b"), "not a list of numbers"),
+        (("export", "MeliusNetTiny", "-o", "x.tflite", "--classes", "7"), "classes must be 10"),
+        (("export", "MeliusNetTiny", "-o", "x.tflite", "--weights", "none", "--mean", "1,2"), "channels"),
+        (("predict", "digits.tflite", "nothing.png"), "nothing.png"),
+        (("predict", "digits.tflite", "digits.tflite"), "not an image"),
+        (("predict", "nothing.tflite", "zero.png"), "nothing.tflite"),
+        (("predict", "zero.tflite", "zero.png"), "not a TFLite flatbuffer"),
+        (("predict", "digits.tflite"), "Missing argument"),
+        (("tables", "3"), "'3' is not"),
+        (("nonsense",), "No such command 'nonsense'"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_mistakes_get_one_line_and_exit_code_2(arguments, message, digits):
+    (digits / "zero.tflite").write_bytes((digits / "zero.png").read_bytes())
+    before = sorted(digits.iterdir())
+    result = run(*arguments, cwd=digits)
+    errors = [line for line in result.stderr.splitlines() if not line.endswith("…")]
+    assert result.returncode == 2
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert result.stdout == ""
+    assert sorted(digits.iterdir()) == before
+
+
+def test_traceback_on_request(tmp_path):
+    result = run("--traceback", "summary", "MeliusNet99", cwd=tmp_path)
+    assert "Traceback" in result.stderr
+    assert result.returncode == 1
+
+
+def test_help_and_completion_do_without_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
+    result = run("--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0
+    assert "export" in result.stdout
+    result = run(cwd=tmp_path, PYTHONPATH=str(tmp_path), _LARQ_MELIUS_COMPLETE="bash_source")
+    assert "complete" in result.stdout
+    result = run(
+        cwd=tmp_path,
+        PYTHONPATH=str(tmp_path),
+        _LARQ_MELIUS_COMPLETE="bash_complete",
+        COMP_WORDS="larq-melius ex",
+        COMP_CWORD="1",
+    )
+    assert "export" in result.stdout
