@@ -10,7 +10,8 @@ class ChannelShuffle(tf.keras.layers.Layer):
     """Interleaves the channels of ``groups`` equal parts of the feature map.
 
     The channels are viewed as a ``[groups, channels / groups]`` matrix, which is transposed and flattened, so
-    that each group of the convolution behind it sees early and late features (paper, section 3.2).
+    that each group of the convolution behind it sees early and late features (paper, section 3.2). The number of
+    groups is the shuffle's own; it need not be that of the convolution.
 
     Args:
         groups: Number of parts, which must divide the number of channels.

@@ -14,6 +14,9 @@ from larq_melius.layers import ChannelShuffle, ImprovementMerge, SymmetricPaddin
 
 BATCHNORM_MOMENTUM = 0.9
 BATCHNORM_EPSILON = 1e-5
+#: Groups of the channel shuffle before a grouped convolution. The paper gives no number; the authors' code takes 16
+#: for every network, whatever the groups of the convolution.
+SHUFFLE_GROUPS = 16
 
 STEMS = ("grouped", "conv7x7", "thumbnail")
 
@@ -118,13 +121,15 @@ def naive_improvement_block(features: tf.Tensor, new: tf.Tensor, style: Style, *
     return tf.keras.layers.Add(name=f"{name}_add")([x, improvement])
 
 
-def transition(x: tf.Tensor, filters: int, groups: int, style: Style, *, name: str) -> tf.Tensor:
+def transition(
+    x: tf.Tensor, filters: int, groups: int, style: Style, *, shuffle_groups: int = SHUFFLE_GROUPS, name: str
+) -> tf.Tensor:
     """Halves the size and changes the number of channels between two stages (paper, sections 3.1 and 3.2)."""
     x = batchnorm(x, f"{name}_bn")
     x = tf.keras.layers.MaxPooling2D(2, strides=2, name=f"{name}_pool")(x)
     x = tf.keras.layers.Activation("relu", name=f"{name}_relu")(x)
     if groups > 1:
-        x = ChannelShuffle(groups, name=f"{name}_shuffle")(x)
+        x = ChannelShuffle(shuffle_groups, name=f"{name}_shuffle")(x)
     return float_convolution(x, filters, 1, style, groups=groups, name=f"{name}_conv")
 
 

@@ -28,6 +28,7 @@ def MeliusNet(
     classes: int = 1000,
     classifier_activation: Any = "softmax",
     *,
+    shuffle_groups: int = blocks.SHUFFLE_GROUPS,
     improvement: Improvement = "newest",
     binary: bool = True,
     clip_value: float = 1.3,
@@ -54,6 +55,8 @@ def MeliusNet(
         pooling: Without the top, ``None`` for the last feature map, ``"avg"`` or ``"max"`` for its global pooling.
         classes: Number of classes.
         classifier_activation: Activation of the classifier; ``None`` for logits.
+        shuffle_groups: Groups of that shuffle, which must divide the channels that enter a transition. The authors'
+            code takes 16 throughout.
         improvement: ``"newest"`` for the paper's Improvement Block, ``"all"`` for the naive residual block over all
             channels (supplementary B), ``None`` for none, which gives a Binary DenseNet.
         binary: Whether the blocks' convolutions are binary, or 32-bit ones behind a ReLU (section 4.2).
@@ -99,7 +102,9 @@ def MeliusNet(
         for stage, count in enumerate(num_blocks, start=1):
             if stage > 1:
                 filters = transition_filters[stage - 2]
-                x = blocks.transition(x, filters, transition_groups, style, name=f"transition{stage - 1}")
+                x = blocks.transition(
+                    x, filters, transition_groups, style, shuffle_groups=shuffle_groups, name=f"transition{stage - 1}"
+                )
             for block in range(1, count + 1):
                 prefix = f"stage{stage}_block{block}"
                 new = blocks.dense_block(x, growth_rate, style, name=f"{prefix}_dense")
