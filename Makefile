@@ -19,12 +19,12 @@ install: $(INSTALLED)
 $(INSTALLED): setup.py pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[dev]' --config-settings editable_mode=strict
+	$(BIN)/pip install -qq --editable '.[dev]' --config-settings editable_mode=strict
 	rm -f $(VENV)/installed-*
 	touch $@
 
 demo: install
-	$(RUN) larq_melius.zoo.demo --output ../demo
+	$(BIN)/larq-melius demo --output demo
 
 digits: install
 	$(RUN) larq_melius.zoo.digits.train

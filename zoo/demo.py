@@ -1,4 +1,4 @@
-"""``make demo``: a trained MeliusNet becomes a TFLite file that classifies real digits as Keras does."""
+"""``larq-melius demo``: a trained MeliusNet becomes a TFLite file that classifies real digits as Keras does."""
 
 import time
 from collections.abc import Callable
@@ -6,29 +6,30 @@ from pathlib import Path
 
 import click
 import numpy as np
-from larq_melius.converters import export_tflite, make_interpreter
-from larq_melius.zoo.digits.data import load_digits_split
+import tensorflow as tf
 from PIL import Image
 from tabulate import tabulate
 
-from larq_melius import MeliusNetTiny
+from larq_melius.converters import export_tflite, make_interpreter
+from larq_melius.models import MeliusNetTiny
 from larq_melius.prediction import Prediction, load_classifier
 from larq_melius.weights import WeightsRecord, find_record
+from larq_melius.zoo.digits.data import load_digits_split
 
 _SHOWN = 24
 _COLUMNS = 8
 
 
-@click.command()
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("demo"),
-    show_default=True,
-    help="Folder for the .tflite file and the pictures.",
-)
 def demo(output: Path) -> None:
-    """Export the digits network, evaluate the file beside Keras, and show what it makes of some digits."""
+    """Exports the digits network, evaluates the file beside Keras, and shows what it makes of some digits.
+
+    Args:
+        output: Folder for the ``.tflite`` file and the pictures; made if it is not there.
+
+    Raises:
+        ImportError: If scikit-learn or Matplotlib is not installed.
+        OSError: If a file cannot be written.
+    """
     output.mkdir(parents=True, exist_ok=True)
     record = find_record("MeliusNetTiny", "digits", "thumbnail")
     assert record is not None, "The digits network ships with the package."
@@ -56,7 +57,8 @@ def _evaluate(model: Callable[..., np.ndarray], path: Path, record: WeightsRecor
     interpreter = make_interpreter(path.read_bytes())
     by_keras = np.asarray(model(inputs, training=False)).argmax(axis=1)
     by_lce = interpreter.predict(inputs).argmax(axis=1)
-    keras_latency = _latency(lambda: np.asarray(model(inputs[:1], training=False)))
+    graph = tf.function(lambda image: model(image, training=False))
+    keras_latency = _latency(lambda: np.asarray(graph(inputs[:1])))
     lce_latency = _latency(lambda: interpreter.predict(inputs[:1]))
     rows = [
         ("Keras", *_score(by_keras, digits.labels), "", "", f"{keras_latency * 1e3:.2f} ms"),
@@ -81,6 +83,7 @@ def _score(predicted: np.ndarray, labels: np.ndarray) -> tuple[str, int]:
 
 def _latency(run: Callable[[], object], repeats: int = 50) -> float:
     """Median seconds of one run."""
+    run()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -117,7 +120,3 @@ def _draw(results: list[tuple[Path, int, Prediction]], picture: Path) -> None:
         axis.set_title(f"{prediction.label}  {prediction.score:.0%}", color="black" if right else "red", fontsize=10)
         axis.axis("off")
     figure.savefig(picture, dpi=150)
-
-
-if __name__ == "__main__":
-    demo()

@@ -5,6 +5,7 @@ TensorFlow takes seconds to import, so modules here import it, and whatever impo
 
 import click
 
+from larq_melius.cli.demo import demo
 from larq_melius.cli.errors import OneLineErrors
 from larq_melius.cli.export import export
 from larq_melius.cli.listing import list_
@@ -25,7 +26,7 @@ def cli(context: click.Context, traceback: bool) -> None:
     context.obj = {"traceback": traceback}
 
 
-for command in (list_, summary, tables, export, predict):
+for command in (list_, summary, tables, export, predict, demo):
     cli.add_command(command)
 
 

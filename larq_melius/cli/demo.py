@@ -1,0 +1,24 @@
+"""``larq-melius demo``."""
+
+from pathlib import Path
+
+import click
+
+from larq_melius.cli.errors import library
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the .tflite file and the pictures.",
+)
+def demo(output: Path) -> None:
+    """Export the digits network, evaluate the file beside Keras, and show what it makes of some digits."""
+    with library():
+        from larq_melius.zoo.demo import demo as run_demo
+
+        run_demo(output)

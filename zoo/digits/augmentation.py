@@ -1,0 +1,43 @@
+"""Small random distortions of digits."""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from larq_melius.zoo.digits.recipe import Recipe
+
+
+def distort(images: Any, seed: Any, recipe: Recipe) -> tf.Tensor:
+    """Turns, zooms, shears and shifts each image about its centre by amounts of its own.
+
+    Args:
+        images: Pixels, ``(batch, height, width, channels)``; what moves into view is 0.
+        seed: Two integers; the same ones give the same result.
+        recipe: The largest amounts.
+
+    Returns:
+        float32 images of the same shape, interpolated linearly.
+    """
+    images = tf.cast(images, tf.float32)
+    count, height, width = tf.unstack(tf.shape(images)[:3])
+    draws = tf.random.stateless_uniform((6, count), seed, -1.0, 1.0)
+    angle = draws[0] * math.radians(recipe.degrees)
+    zoom_x, zoom_y = 1 + recipe.zoom * draws[1], 1 + recipe.zoom * draws[2]
+    slant = recipe.shear * draws[3]
+    # The op maps an output point (x, y) to the input point (a x + b y + c, d x + e y + f).
+    cos, sin = tf.cos(angle), tf.sin(angle)
+    a, b = cos * zoom_x, (cos * slant - sin) * zoom_y
+    d, e = sin * zoom_x, (sin * slant + cos) * zoom_y
+    centre_x, centre_y = tf.cast(width - 1, tf.float32) / 2, tf.cast(height - 1, tf.float32) / 2
+    c = centre_x - a * centre_x - b * centre_y + recipe.shift * draws[4]
+    f = centre_y - d * centre_x - e * centre_y + recipe.shift * draws[5]
+    zero = tf.zeros_like(a)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=tf.stack([a, b, c, d, e, f, zero, zero], axis=1),
+        output_shape=tf.stack([height, width]),
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="CONSTANT",
+    )

@@ -1,0 +1,75 @@
+"""Scikit-learn's handwritten digits as images, in a split that never changes."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+CLASSES = tuple("0123456789")
+
+#: Largest value of a pixel in the data set: the number of black pixels among the 4x4 it was averaged from.
+_LARGEST_VALUE = 16
+_SPLIT_SEED = 2020
+_TEST_SHARE = 0.25
+_VALIDATION_SHARE = 0.2
+
+
+class Part(NamedTuple):
+    """One part of the data set.
+
+    Attributes:
+        images: uint8, ``(count, 8, 8, 1)``, 0 (paper) to 255 (ink).
+        labels: int64, ``(count,)``, 0 to 9.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
+class DigitsSplit:
+    """The 1797 images in three parts of equal class shares.
+
+    Attributes:
+        train: What the weights are fitted to, and the normalization computed from.
+        validation: What the architecture and all hyper-parameters are chosen by.
+        test: What the finished network is evaluated on, and nothing else.
+    """
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+def load_digits_split() -> DigitsSplit:
+    """Loads the digits that come with scikit-learn, and splits them by a fixed seed.
+
+    A quarter is the test part, and a fifth of the rest the validation part.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise ImportError("The digits come with scikit-learn: run pip install 'larq-melius[train]'.") from error
+
+    digits = load_digits()
+    images = to_pixels(digits.images)
+    labels = digits.target.astype("int64")
+
+    def split(part: Part, share: float) -> tuple[Part, Part]:
+        first, second, first_labels, second_labels = train_test_split(
+            part.images, part.labels, test_size=share, random_state=_SPLIT_SEED, stratify=part.labels
+        )
+        return Part(first, first_labels), Part(second, second_labels)
+
+    rest, test = split(Part(images, labels), _TEST_SHARE)
+    train, validation = split(rest, _VALIDATION_SHARE)
+    return DigitsSplit(train, validation, test)
+
+
+def to_pixels(values: np.ndarray) -> np.ndarray:
+    """Maps the data set's values, 0 to 16 in ``(count, 8, 8)``, to uint8 pixels, 0 to 255 in ``(count, 8, 8, 1)``."""
+    return np.rint(values * (255 / _LARGEST_VALUE)).astype("uint8")[..., np.newaxis]
