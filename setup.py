@@ -19,7 +19,15 @@ if version is None:
     raise RuntimeError("larq_melius/version.py does not set __version__.")
 
 TRAIN = ["scikit-learn>=1.3,<2", "matplotlib>=3.7,<4"]
-DEV = [*TRAIN, "pytest>=8,<10", "ruff>=0.12,<1", "mypy>=1.15,<3", "build>=1.2,<2", "setuptools>=77", "types-tabulate>=0.9"]
+DEV = [
+    *TRAIN,
+    "pytest>=8,<10",
+    "ruff>=0.12,<1",
+    "mypy>=1.15,<3",
+    "build>=1.2,<2",
+    "setuptools>=77",
+    "types-tabulate>=0.9",
+]
 
 setup(
     name="larq-melius",

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import click
 import numpy as np
-from larq_melius.converters import make_interpreter
 from tabulate import tabulate
 
 import larq_melius as lm
+from larq_melius.converters import make_interpreter
 
 # isort: split
 import larq_compute_engine as lce

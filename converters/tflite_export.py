@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
 from larq_melius.converters.flatbuffer import count_operators
 from larq_melius.converters.interpreter import make_interpreter
 from larq_melius.converters.tflite_metadata import TFLiteMetadata, add_metadata
 from larq_melius.converters.verification import Verification, verify
-
 from larq_melius.files import write_atomically
 from larq_melius.images import load_image
 from larq_melius.preprocessing import IMAGENET, Preprocessing

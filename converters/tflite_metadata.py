@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 from larq_melius.converters import flatbuffer as fb
 from larq_melius.converters.flatbuffer_tables import Int8, TableReader, TableWriter, UInt32, Value
-
 from larq_melius.preprocessing import Preprocessing
 
 _METADATA_NAME = "TFLITE_METADATA"

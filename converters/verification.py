@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from larq_melius.converters.flatbuffer import count_operators, without_softmax
-from larq_melius.converters.interpreter import make_interpreter
 
 from larq_melius.analysis.operations import binary_convolutions
+from larq_melius.converters.flatbuffer import count_operators, without_softmax
+from larq_melius.converters.interpreter import make_interpreter
 
 #: Largest relative difference that rounding alone makes. Seen over the zoo: up to 1e-5.
 ROUNDING_TOLERANCE = 1e-4

@@ -4,6 +4,9 @@ import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
+import larq_melius as lm
 from larq_melius.converters import (
     ExportError,
     VerificationError,
@@ -14,9 +17,6 @@ from larq_melius.converters import (
     tflite_export,
     verification,
 )
-from PIL import Image
-
-import larq_melius as lm
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 
 UNIT = Preprocessing(mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))

@@ -7,10 +7,10 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from larq_melius.converters import make_interpreter, read_metadata
 from larq_melius.converters.flatbuffer import parse, serialize
 from larq_melius.converters.tflite_metadata import TFLiteMetadata, add_metadata
-
 from larq_melius.preprocessing import Preprocessing
 
 METADATA = TFLiteMetadata(
