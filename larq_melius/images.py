@@ -39,7 +39,7 @@ def load_image(path: str | os.PathLike[str], shape: tuple[int, int, int], prepro
         raise ValueError(f"Images have 1 or 3 channels, but the network wants {channels}.")
     try:
         with Image.open(path) as file:
-            image = _on_white(ImageOps.exif_transpose(file)).convert(_MODES[channels])
+            image = _on_white(_to_8_bits(ImageOps.exif_transpose(file))).convert(_MODES[channels])
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         raise OSError(f"{Path(path)} is not an image that can be read: {error}") from error
     except OSError as error:
@@ -48,6 +48,13 @@ def load_image(path: str | os.PathLike[str], shape: tuple[int, int, int], prepro
     box = _central_box(image.size, width / height, preprocessing.crop_fraction)
     resized = image.resize((width, height), _RESAMPLING[preprocessing.interpolation], box=box)
     return np.asarray(resized, "uint8").reshape(shape)
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scales 16-bit grey, which Pillow would clip at 255, to 8 bits."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image.convert("I")).clip(0, 65535) // 257).astype("uint8"))
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -1,6 +1,11 @@
 """Fixtures that several test modules share."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,12 +19,15 @@ def _randomize(model: tf.keras.Model, seed: int = 0) -> None:
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             channels = layer.moving_mean.shape[0]
-            layer.gamma.assign(rng.uniform(0.5, 1.5, channels) * rng.choice([-1, 1], channels))
+            if layer.gamma_constraint is None:
+                layer.gamma.assign(rng.uniform(0.5, 1.5, channels) * rng.choice([-1, 1], channels))
             layer.beta.assign(rng.normal(0, 0.5, channels))
             layer.moving_mean.assign(rng.normal(0, 1, channels))
             layer.moving_variance.assign(rng.uniform(0.5, 2, channels))
         elif hasattr(layer, "kernel"):
             layer.kernel.assign(rng.normal(0, 0.2, layer.kernel.shape))
+            if getattr(layer, "bias", None) is not None:
+                layer.bias.assign(rng.normal(0, 0.5, layer.bias.shape))
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +37,27 @@ def randomize() -> Callable[..., None]:
     Fresh batch norms do nothing, and hide what goes wrong with them.
     """
     return _randomize
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """A function that runs code in a fresh interpreter, away from the sources, which would shadow the package."""
+
+    def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment.pop("TF_USE_LEGACY_KERAS", None)
+        command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Lets Keras compute in double precision during the test."""
+    floatx, policy = tf.keras.backend.floatx(), tf.keras.mixed_precision.global_policy()
+    tf.keras.backend.set_floatx("float64")
+    tf.keras.mixed_precision.set_global_policy("float64")
+    yield
+    tf.keras.backend.set_floatx(floatx)
+    tf.keras.mixed_precision.set_global_policy(policy)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import larq_melius as lm
-from larq_melius.weights import find_record
+from larq_melius.weights import find_record, locate
 from larq_melius.zoo.demo import demo
 from larq_melius.zoo.digits.data import load_digits_split
 from larq_melius.zoo.digits.recipe import Recipe
@@ -27,7 +27,7 @@ def test_score_on_the_test_split(record):
 
 
 def test_shipped_file_is_the_registered_one(record):
-    data = record.read()
+    data = locate(record).read_bytes()
     assert hashlib.sha256(data).hexdigest() == record.sha256
     assert len(data) < 1_000_000
 

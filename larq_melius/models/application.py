@@ -63,7 +63,7 @@ class Application:
             raise ValueError(
                 "These networks are channels_last only: call tf.keras.backend.set_image_data_format('channels_last')."
             )
-        record = check_weights(self.weights, self.model_name, self.stem)
+        record = check_weights(self.weights, self.model_name, self.stem, include_top=self.include_top)
         self._check_classifier(record)
         convention = get_convention(self.convention or (record.convention if record else AUTHORS.name))
         image = self._image(record)
@@ -88,7 +88,8 @@ class Application:
                 f"With weights={record.tag!r} and include_top=True, classes must be {len(record.classes)}, "
                 f"got {self.classes}."
             )
-        if self.weights is not None and self.classifier_activation not in (None, "softmax"):
+        allowed = [tf.keras.activations.get(name) for name in (None, "softmax")]
+        if self.weights is not None and tf.keras.activations.get(self.classifier_activation) not in allowed:
             raise ValueError(
                 "With trained weights, classifier_activation must be None or 'softmax', "
                 f"got {self.classifier_activation!r}."
@@ -100,8 +101,8 @@ class Application:
         if self.input_tensor is None:
             return tf.keras.layers.Input(self._resolve_shape(self.input_shape, record), name="image")
         if not tf.keras.backend.is_keras_tensor(self.input_tensor):
-            return tf.keras.layers.Input(
-                tensor=self.input_tensor, shape=self._resolve_shape(self.input_shape, record), name="image"
+            raise ValueError(
+                f"input_tensor must be a Keras tensor, as tf.keras.Input gives, not {self.input_tensor!r}."
             )
         actual = tuple(self.input_tensor.shape[1:])
         if self.input_shape is not None and tuple(self.input_shape) != actual:

@@ -5,19 +5,24 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from larq_melius.weights.keras_files import load_keras
 from larq_melius.weights.packed import load_packed
 from larq_melius.weights.records import WeightsRecord, find_record, list_records
+from larq_melius.weights.store import locate
 
 CLASSIFIER = "predictions"
 
 
-def check_weights(weights: str | os.PathLike[str] | None, model: str | None, stem: str) -> WeightsRecord | None:
+def check_weights(
+    weights: str | os.PathLike[str] | None, model: str | None, stem: str, *, include_top: bool = True
+) -> WeightsRecord | None:
     """Looks up what ``weights=`` names, before anything is built.
 
     Args:
         weights: ``None``, a tag such as ``"imagenet"``, or the path of a file.
         model: Name of the network, or ``None`` if it is no network of the zoo.
         stem: The network's stem.
+        include_top: Whether the weights of the classifier are needed.
 
     Returns:
         The record of a tag; ``None`` for a file or no weights at all.
@@ -27,8 +32,8 @@ def check_weights(weights: str | os.PathLike[str] | None, model: str | None, ste
     """
     if weights is None:
         return None
-    record = find_record(model, str(weights), stem)
-    if record is None and not Path(weights).exists():
+    record = find_record(model, str(weights), stem, include_top=include_top)
+    if record is None and not Path(weights).is_file():
         raise ValueError(_unavailable(str(weights), model, stem))
     return record
 
@@ -39,32 +44,39 @@ def load_weights(
     """Loads weights into a model.
 
     Args:
-        model: The model.
-        weights: A tag, if ``record`` is given, or the path of a packed (``.npz``) or Keras file.
+        model: The model; nothing of it changes unless all weights fit.
+        weights: A tag, if ``record`` is given, or the path of a file: packed (``.npz``), Keras' HDF5 or ``.keras``, or
+            the Larq Zoo's HDF5.
         record: What ``check_weights`` returned.
         include_top: Whether the model has a classifier; if not, the one in the weights is passed over.
 
     Raises:
+        OSError: If the file of the record cannot be had.
         ValueError: If the weights do not fit the model, or the file is damaged.
     """
     skip = () if include_top else (CLASSIFIER,)
-    if record is not None:
-        load_packed(model, record.read(), skip=skip)
-    elif Path(weights).suffix == ".npz":
-        load_packed(model, weights, skip=skip)
+    path = Path(weights) if record is None else locate(record)
+    if path.suffix == ".npz":
+        load_packed(model, path, skip=skip)
     else:
-        try:
-            model.load_weights(str(weights))
-        except (OSError, KeyError) as error:
-            raise ValueError(f"{weights} is not a weight file that Keras can read: {error}") from error
+        load_keras(model, path, skip=skip)
 
 
 def _unavailable(weights: str, model: str | None, stem: str) -> str:
-    name = model or "a custom configuration"
     if os.sep in weights or "." in weights:
-        return f"The weight file {weights} does not exist."
-    available = [f"{r.model}(weights={r.tag!r}, stem={r.stem!r})" for r in list_records()]
+        return f"There is no weight file {weights}."
+    records = [record for record in list_records() if record.include_top]
+    stems = [record.stem for record in records if (record.model, record.tag) == (model, weights)]
+    if stems:
+        return (
+            f"{model} has {weights!r} weights with the {' and the '.join(stems)} stem only, not with the {stem} one: "
+            f"pass stem={stems[0]!r}."
+        )
+    others = sorted({record.model for record in records if record.tag == weights})
     return (
-        f"There are no {weights!r} weights for {name} with the {stem} stem; available: {', '.join(available)}. "
-        "Pass weights=None (--weights none) for random ones, or the path of a weight file."
+        f"There are no {weights!r} weights for {model or 'a network of your own'}"
+        + (f" (there are for {', '.join(others)})" if others else "")
+        + ". Pass weights=None (--weights none) for random ones or the path of a file; convert a checkpoint of the "
+        "authors' code, BITorch or the Larq Zoo with 'larq-melius weights import', and register a file of yours with "
+        "'larq-melius weights add'."
     )

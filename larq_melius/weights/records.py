@@ -1,12 +1,17 @@
-"""The registry of weight files: ``registry.json`` beside this module, one entry per file."""
+"""The registry of weight files: one entry per file, in ``registry.json`` beside this module and in the user's own."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from larq_melius.imagenet import imagenet_classes
 from larq_melius.preprocessing import Preprocessing
+from larq_melius.weights.home import home
+
+_IMAGENET = "imagenet"
 
 
 @dataclass(frozen=True)
@@ -18,15 +23,21 @@ class WeightsRecord:
         tag: What users pass as ``weights=``, the data set by custom.
         stem: Stem the weights were trained with.
         convention: Padding convention the weights were trained under.
-        file: File name within the package's data.
+        file: Name of the file.
         sha256: Hash of the file.
         input_shape: Height, width and channels of the images.
         classes: Names of the classes, in the order of the outputs.
         preprocessing: How images become inputs.
-        top1: Share of correct answers on the held-out test split, 0 to 1.
+        top1: Share of correct answers on the held-out test or validation split, 0 to 1.
         trained_on: Data set and its split.
-        source: How the file was made.
+        source: How, or by whom, the file was made.
         licence: SPDX identifier.
+        include_top: Whether the file holds the classifier.
+        format: ``"packed"``, ``"keras"`` (HDF5 or ``.keras``) or ``"larq_zoo"`` (HDF5 of the Larq Zoo).
+        urls: Where the file can be downloaded, the first that answers first; empty for files that are there already.
+        bytes: Size of the file, if known.
+        top5: Share of answers among whose five best is the correct one, if known.
+        measured_by: Who measured the accuracy.
     """
 
     model: str
@@ -38,36 +49,96 @@ class WeightsRecord:
     input_shape: tuple[int, int, int]
     classes: tuple[str, ...]
     preprocessing: Preprocessing
-    top1: float
+    top1: float | None
     trained_on: str
     source: str
     licence: str
+    include_top: bool = True
+    format: str = "packed"
+    urls: tuple[str, ...] = ()
+    bytes: int | None = None
+    top5: float | None = None
+    measured_by: str = ""
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "WeightsRecord":
-        """Builds the record from an entry of the registry."""
-        height, width, channels = fields["input_shape"]
-        return cls(
-            **{
-                **fields,
-                "input_shape": (height, width, channels),
-                "classes": tuple(fields["classes"]),
-                "preprocessing": Preprocessing.from_dict(fields["preprocessing"]),
-            }
-        )
+        """Builds the record from an entry of the registry, where ``"imagenet"`` stands for ImageNet's class names.
 
-    def read(self) -> bytes:
-        """The bytes of the file."""
-        return files("larq_melius").joinpath("data", self.file).read_bytes()
+        Raises:
+            ValueError: If a field is missing or unknown.
+        """
+        try:
+            height, width, channels = fields["input_shape"]
+            named = fields["classes"] == _IMAGENET
+            return cls(
+                **{
+                    **fields,
+                    "input_shape": (height, width, channels),
+                    "classes": _imagenet_names() if named else tuple(fields["classes"]),
+                    "preprocessing": Preprocessing.from_dict(fields["preprocessing"]),
+                    "urls": tuple(fields.get("urls", ())),
+                }
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"The entry of {fields.get('file', 'a weight file')} is not right: {error}.") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry of the registry."""
+        classes = _IMAGENET if self.classes == _imagenet_names() else list(self.classes)
+        return {**asdict(self), "classes": classes}
+
+    @property
+    def key(self) -> tuple[str, str, str, bool]:
+        """What tells one record from another: model, tag, stem, and whether the classifier is in the file."""
+        return self.model, self.tag, self.stem, self.include_top
+
+
+def user_registry() -> Path:
+    """The file of the user's own entries, which come before the package's."""
+    return home() / "registry.json"
+
+
+def list_records() -> tuple[WeightsRecord, ...]:
+    """All entries: the user's own, then those of the package that they do not replace.
+
+    Raises:
+        ValueError: If the user's registry is damaged.
+    """
+    own = read_user_registry()
+    replaced = {record.key for record in own}
+    return (*own, *(record for record in _package_records() if record.key not in replaced))
+
+
+def find_record(model: str | None, tag: str, stem: str, *, include_top: bool = True) -> WeightsRecord | None:
+    """The entry for a network, a tag and a stem, or ``None``.
+
+    Without the top, a file that has none comes first; one that has a classifier does, too.
+    """
+    matching = {r.include_top: r for r in reversed(list_records()) if (r.model, r.tag, r.stem) == (model, tag, stem)}
+    return matching.get(True) if include_top else matching.get(False, matching.get(True))
+
+
+def read_user_registry() -> tuple[WeightsRecord, ...]:
+    """The user's own entries.
+
+    Raises:
+        ValueError: If the file is damaged.
+    """
+    path = user_registry()
+    if not path.exists():
+        return ()
+    try:
+        return tuple(WeightsRecord.from_dict(entry) for entry in json.loads(path.read_text("utf-8")))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f"The registry {path} is damaged: {error} Repair or remove it.") from error
 
 
 @lru_cache
-def list_records() -> tuple[WeightsRecord, ...]:
-    """All entries of the registry."""
+def _package_records() -> tuple[WeightsRecord, ...]:
     text = files("larq_melius").joinpath("weights", "registry.json").read_text("utf-8")
     return tuple(WeightsRecord.from_dict(entry) for entry in json.loads(text))
 
 
-def find_record(model: str | None, tag: str, stem: str) -> WeightsRecord | None:
-    """The entry for a network, a tag and a stem, or ``None``."""
-    return next((r for r in list_records() if (r.model, r.tag, r.stem) == (model, tag, stem)), None)
+@lru_cache
+def _imagenet_names() -> tuple[str, ...]:
+    return tuple(name for _, name in imagenet_classes())

@@ -1,0 +1,147 @@
+"""Gets registered weight files: from the package, from the cache, from a mirror, from the web.
+
+pooch downloads: to a temporary file, which takes its name in the cache only once its hash is right. Several processes
+may fetch one file at the same time; each moves a whole file into place.
+"""
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from urllib.parse import quote
+
+import pooch
+import requests
+
+from larq_melius.weights.home import home, mirror, offline
+from larq_melius.weights.records import WeightsRecord
+
+#: Attempts after the first one, for servers that are busy for a moment.
+RETRIES = 2
+#: Seconds without an answer after which a server counts as gone.
+TIMEOUT = 30
+
+
+class WeightsUnavailableError(OSError):
+    """A registered weight file that cannot be had."""
+
+
+def cached_path(record: WeightsRecord) -> Path:
+    """Where the file of a record is kept once it was fetched or added."""
+    return home() / "weights" / record.file
+
+
+def shipped_path(record: WeightsRecord) -> Path | None:
+    """The file of a record within the package, or ``None`` if the package does not hold it."""
+    path = Path(str(files("larq_melius").joinpath("data", record.file)))
+    return path if path.is_file() else None
+
+
+def locate(record: WeightsRecord) -> Path:
+    """The file of a record on this machine, if need be downloaded, its hash checked.
+
+    Raises:
+        WeightsUnavailableError: If the file is not here and cannot be had: no server answers, the network must not be
+            touched, or what comes is not the file.
+    """
+    path = shipped_path(record) or cached_path(record)
+    if path.is_file() and is_intact(record, path):
+        return path
+    return fetch(record)
+
+
+def is_intact(record: WeightsRecord, path: Path) -> bool:
+    """Whether a file is the one that the record describes."""
+    return file_hash(path) == record.sha256
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def fetch(record: WeightsRecord) -> Path:
+    """Gets a file into the cache, over the one there if that is damaged.
+
+    The mirror of ``LARQ_MELIUS_MIRROR`` comes first, then the record's own addresses.
+
+    Raises:
+        WeightsUnavailableError: If the file cannot be had; what was in the cache under its name is removed if it is
+            not the file.
+    """
+    target = cached_path(record)
+    if target.is_file():
+        if is_intact(record, target):
+            return target
+        target.unlink()
+    failures = []
+    for source in _sources(record):
+        try:
+            return _get(record, source, target)
+        except (ValueError, OSError, requests.RequestException) as error:
+            failures.append(f"{source}: {_reason(error)}")
+    raise WeightsUnavailableError(_explain(record, target, failures))
+
+
+def _sources(record: WeightsRecord) -> list[str]:
+    """Addresses and local paths to try, in order."""
+    base = mirror()
+    sources = [] if base is None else [f"{base.rstrip('/')}/{quote(record.file) if _is_url(base) else record.file}"]
+    sources += record.urls
+    return [source for source in sources if not (_is_url(source) and offline())]
+
+
+def _get(record: WeightsRecord, source: str, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if _is_url(source):
+        downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT, chunk_size=1 << 16)
+        cache = pooch.create(
+            target.parent,
+            base_url="",
+            registry={record.file: f"sha256:{record.sha256}"},
+            urls={record.file: source},
+            retry_if_failed=RETRIES,
+        )
+        return Path(cache.fetch(record.file, downloader=downloader))
+    return _copy(record, Path(source).expanduser(), target)
+
+
+def _copy(record: WeightsRecord, source: Path, target: Path) -> Path:
+    if not is_intact(record, source):
+        raise ValueError("this is not the file, by its hash")
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        return Path(shutil.move(shutil.copyfile(source, Path(folder) / record.file), target))
+
+
+def _is_url(source: str) -> bool:
+    return "://" in source
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answers {error.response.status_code}"
+    if isinstance(error, requests.Timeout):
+        return "the server does not answer"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection, or it broke off"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "what came is not the file, by its hash" if "hash" in str(error) else str(error)
+
+
+def _explain(record: WeightsRecord, target: Path, failures: list[str]) -> str:
+    what = f"The {record.tag!r} weights of {record.model} ({record.file})"
+    if failures:
+        return f"{what} cannot be had. {'; '.join(failures)}."
+    if offline() and record.urls:
+        return (
+            f"{what} are not in the cache, and LARQ_MELIUS_OFFLINE forbids to download them: put the file from "
+            f"{record.urls[0]} at {target}."
+        )
+    return f"{what} are not at {target}, or damaged there: add the file again with 'larq-melius weights add'."
