@@ -46,13 +46,18 @@ format: install
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-$(INTEROP)/installed: tests/interop/requirements.txt
-	test -d $(INTEROP) || $(PYTHON) -m venv $(INTEROP)
-	$(INTEROP)/bin/pip install --quiet --requirement tests/interop/requirements.txt
+# Each other implementation has an environment of its own: requirements-X.txt, and no-deps-X.txt without dependencies.
+$(INTEROP)/%/installed: tests/interop/requirements-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
+	if test -f tests/interop/no-deps-$*.txt; then \
+	  $(@D)/bin/pip install --quiet --no-deps --requirement tests/interop/no-deps-$*.txt; fi
 	touch $@
 
-interop: install $(INTEROP)/installed
-	INTEROP_PYTHON=$(abspath $(INTEROP)/bin/python) $(BIN)/pytest tests/interop -m ''
+interop: install $(INTEROP)/bitorch/installed $(INTEROP)/mediapipe/installed
+	INTEROP_PYTHON=$(abspath $(INTEROP)/bitorch/bin/python) \
+	MEDIAPIPE_PYTHON=$(abspath $(INTEROP)/mediapipe/bin/python) \
+	$(BIN)/pytest tests/interop --override-ini addopts=--import-mode=importlib
 
 benchmarks: install
 	$(BIN)/python benchmarks/deployment.py --output benchmarks/deployment.csv

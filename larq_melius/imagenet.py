@@ -28,7 +28,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
         For each sample, ``top`` tuples of WordNet id, class name and score, the most probable first.
 
     Raises:
-        ValueError: If ``preds`` has another shape.
+        ValueError: If ``preds`` has another shape, or ``top`` is less than 1.
 
     Example:
         >>> decode_predictions(np.eye(1, 1000), top=1)
@@ -38,6 +38,8 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
     classes = imagenet_classes()
     if preds.ndim != 2 or preds.shape[1] != len(classes):
         raise ValueError(f"decode_predictions expects predictions of the shape (batch, 1000), got {preds.shape}.")
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}.")
     return [[(*classes[index], float(sample[index])) for index in top_indices(sample, top)] for sample in preds]
 
 

@@ -29,7 +29,8 @@ class Preprocessing:
         NumPy arrays (and what converts to them) give NumPy arrays, tensors give tensors.
         """
         channels = images.shape[-1] if hasattr(images, "shape") and len(images.shape) else np.shape(images)[-1]
-        if channels != len(self.mean):
+        # A tensor may not know its channels before it runs, as what tf.io.decode_jpeg returns.
+        if channels is not None and channels != len(self.mean):
             raise ValueError(f"Expected images with {len(self.mean)} channels in the last axis, got {channels}.")
         mean = np.asarray(self.mean, "float32")
         std = np.asarray(self.std, "float32")

@@ -408,3 +408,8 @@ def test_names_by_pattern(pattern: str, names: list[str]) -> None:
 def test_answers_of_list_models_can_be_changed() -> None:
     list_models().clear()
     assert list_models()
+
+
+def test_an_input_tensor_may_leave_its_size_open() -> None:
+    model = small(input_tensor=tf.keras.Input((None, None, 3)), classes=10)
+    assert model(np.zeros((1, 40, 48, 3), "float32")).shape == (1, 10)

@@ -347,3 +347,16 @@ def test_networks_of_other_channels_take_no_images(tmp_path: Path, channels: int
     path = save(Image.new("RGB", (8, 8)), tmp_path / "image.png")
     with pytest.raises(ValueError, match=f"wants {channels}"):
         load_image(path, (8, 8, channels), IMAGENET)
+
+
+def test_tensors_that_do_not_know_their_channels_yet(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "red.png")
+    files = tf.data.Dataset.list_files(str(tmp_path / "*.png"))
+    images = files.map(lambda file: preprocess_input(tf.io.decode_png(tf.io.read_file(file))))
+    np.testing.assert_allclose(next(iter(images))[0, 0], [2.2489083, -2.0357142, -1.8044444], rtol=1e-6)
+
+
+@pytest.mark.parametrize("top", [0, -1])
+def test_no_class_at_all_cannot_be_asked_for(top: int) -> None:
+    with pytest.raises(ValueError, match="top must be at least 1"):
+        decode_predictions(np.zeros((1, 1000)), top=top)

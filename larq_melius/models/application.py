@@ -107,7 +107,9 @@ class Application:
         actual = tuple(self.input_tensor.shape[1:])
         if self.input_shape is not None and tuple(self.input_shape) != actual:
             raise ValueError(f"input_shape is {tuple(self.input_shape)}, but input_tensor has the shape {actual}.")
-        self._resolve_shape(actual, record)
+        # As in Keras, a tensor may leave its size open even where input_shape may not: the networks take any size.
+        if None not in actual:
+            self._resolve_shape(actual, record)
         return self.input_tensor
 
     def _resolve_shape(self, given: Shape | None, record: WeightsRecord | None) -> Shape:
