@@ -54,9 +54,10 @@ $(INTEROP)/%/installed: tests/interop/requirements-%.txt
 	  $(@D)/bin/pip install --quiet --no-deps --requirement tests/interop/no-deps-$*.txt; fi
 	touch $@
 
-interop: install $(INTEROP)/bitorch/installed $(INTEROP)/mediapipe/installed
+interop: install $(patsubst %,$(INTEROP)/%/installed,bitorch mediapipe mxnet)
 	INTEROP_PYTHON=$(abspath $(INTEROP)/bitorch/bin/python) \
 	MEDIAPIPE_PYTHON=$(abspath $(INTEROP)/mediapipe/bin/python) \
+	MXNET_PYTHON=$(abspath $(INTEROP)/mxnet/bin/python) \
 	$(BIN)/pytest tests/interop --override-ini addopts=--import-mode=importlib
 
 benchmarks: install

@@ -41,7 +41,7 @@ class Application:
     classes: int
     classifier_activation: Any
     stem: str
-    convention: str | None
+    convention: str | Convention | None
     name: str
     model_name: str | None
     default_shape: tuple[int, int, int]

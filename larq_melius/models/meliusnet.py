@@ -33,7 +33,7 @@ def MeliusNet(
     binary: bool = True,
     clip_value: float = 1.3,
     stem: str = "grouped",
-    convention: str | None = None,
+    convention: str | Convention | None = None,
     name: str = "meliusnet",
     model_name: str | None = None,
     default_shape: tuple[int, int, int] = (224, 224, 3),

@@ -28,7 +28,7 @@ def ResNetE(
     binary: bool = True,
     clip_value: float | None = None,
     stem: str = "grouped",
-    convention: str | None = None,
+    convention: str | Convention | None = None,
     name: str = "resnet_e",
     model_name: str | None = None,
     default_shape: tuple[int, int, int] = (224, 224, 3),

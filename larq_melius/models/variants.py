@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from larq_melius.conventions import Convention
 from larq_melius.models.application import Shape
 from larq_melius.models.meliusnet import MeliusNet
 from larq_melius.models.resnet_e import ResNetE
@@ -54,7 +55,7 @@ class ModelFunction(Protocol):
         classifier_activation: Any = ...,
         *,
         stem: str = ...,
-        convention: str | None = ...,
+        convention: str | Convention | None = ...,
         name: str | None = ...,
     ) -> tf.keras.Model: ...
 
@@ -108,7 +109,7 @@ def _variant(
         classifier_activation: Any = "softmax",
         *,
         stem: str = default_stem,
-        convention: str | None = None,
+        convention: str | Convention | None = None,
         name: str | None = None,
     ) -> tf.keras.Model:
         return builder(
