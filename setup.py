@@ -52,13 +52,15 @@ setup(
         "click>=8.1,<9",
         "pillow>=10.3,<14",
         "h5py>=3.11",
+        "filelock>=3.13,<5",
         "platformdirs>=4,<5",
         "pooch>=1.8,<2",
         "requests>=2.31,<3",
         "tqdm>=4.66,<5",
         "tabulate>=0.9,<1",
     ],
-    extras_require={"train": TRAIN, "dev": DEV},
+    # torch reads checkpoints of BITorch.
+    extras_require={"train": TRAIN, "torch": ["torch>=2.4"], "dev": DEV},
     entry_points={"console_scripts": ["larq-melius = larq_melius.cli:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -11,6 +11,7 @@ from larq_melius.converters.tflite_export import (
 )
 from larq_melius.converters.tflite_metadata import TFLiteMetadata, read_metadata
 from larq_melius.converters.verification import Verification, verify
+from larq_melius.converters.weight_import import import_weights, recognise_format
 
 __all__ = [
     "ExportError",
@@ -20,8 +21,10 @@ __all__ = [
     "VerificationError",
     "count_operators",
     "export_tflite",
+    "import_weights",
     "load_keras_model",
     "make_interpreter",
     "read_metadata",
+    "recognise_format",
     "verify",
 ]

@@ -21,8 +21,9 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.conventions import AUTHORS
+from larq_melius.converters.binary_padding import mirrored_layers, with_sign
 from larq_melius.converters.mxnet_params import read_params
-from larq_melius.layers import ImprovementMerge, SymmetricPadding2D
+from larq_melius.layers import ImprovementMerge
 from larq_melius.models.registry import find_variant
 
 Params = Mapping[str, np.ndarray]
@@ -120,7 +121,7 @@ def convert_bmxnet(params: Params, model: tf.keras.Model) -> None:
         ValueError: If an array is missing, has another shape than the network's layer, holds numbers that are not
             finite, or is not used, or if the padding of the network cannot be had from the authors' -1.
     """
-    flipped = _flipped_layers(model)
+    flipped = mirrored_layers(model)
     values = _match(_Checkpoint(params), model)
     weights = _fold(model, values, flipped)
     for name, arrays in weights.items():
@@ -350,35 +351,6 @@ def _inputs(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
     return tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []
 
 
-def _flipped_layers(model: tf.keras.Model) -> set[str]:
-    """The binary convolutions that pad with +1, and the batch norms in front of them: what has to be negated."""
-    convolutions = [layer for layer in model.layers if isinstance(layer, lq.layers.QuantConv2D)]
-    if not convolutions:
-        raise ValueError(f"{model.name} has no binary convolutions, and the authors' networks have")
-    readers = Counter(before.name for layer in model.layers for before in _inputs(layer))
-    flipped = set()
-    for convolution in convolutions:
-        (before,) = _inputs(convolution)
-        pad_value = convolution.pad_values
-        if isinstance(before, SymmetricPadding2D):
-            pad_value = before.value
-            (before,) = _inputs(before)
-        if pad_value == -1:
-            continue
-        if pad_value != 1:
-            raise ValueError(
-                f"{convolution.name} pads with {pad_value}, the authors with -1: no weights make up for that"
-            )
-        if not isinstance(before, tf.keras.layers.BatchNormalization) or readers[before.name] > 1:
-            raise ValueError(
-                f"{convolution.name} has no batch norm of its own in front that could turn the authors' padding of -1 "
-                "into +1, and what it reads also ends up in a ReLU. Only a network that pads with -1 "
-                "(binary_pad_value=-1) computes the same; Larq Compute Engine does not run that as a binary one"
-            )
-        flipped |= {convolution.name, before.name}
-    return flipped
-
-
 @dataclass(frozen=True)
 class _Affine:
     """A feature map of the authors', ``scale * x + offset`` with ``x`` that of ours; both are (channels,)."""
@@ -412,7 +384,7 @@ def _fold(
         if isinstance(layer, lq.layers.QuantConv2D) and arrays is not None:
             terms = int(np.prod(arrays[0].shape[:3]))
             maps[layer.name] = _Affine.uniform(layer.filters, 0.5, terms / 2)
-            weights[layer.name] = [_with_sign(arrays[0], flip=layer.name in flipped)]
+            weights[layer.name] = [with_sign(arrays[0], flip=layer.name in flipped)]
         elif layer.weights:
             scale = 0.5 if layer.name in doubled else 1.0
             maps[layer.name] = _Affine.uniform(layer.output_shape[-1], scale)
@@ -462,17 +434,8 @@ def _fold_batchnorm(
     if layer.name == _IMAGE_BATCHNORM:
         gamma = np.ones(channels)
     if flip:
-        gamma, beta = -gamma, _with_sign(beta, flip=True)
+        gamma, beta = -gamma, with_sign(beta, flip=True)
     mean = (mean - before.offset) / before.scale
     # So that the root of variance and epsilon is divided by the scale. It cannot be negative: no scale is above 1.
     variance = variance / before.scale**2 + (epsilon / before.scale**2 - layer.epsilon)
     return [gamma, beta, mean, variance]
-
-
-def _with_sign(values: np.ndarray, *, flip: bool) -> np.ndarray:
-    """The values, or their negatives, so that the sign of each is the authors', or its negative.
-
-    Zero counts as positive on both sides, and numbers below float32's normal range may be taken for zero.
-    """
-    sizes = np.maximum(np.abs(values), np.finfo(np.float32).tiny)
-    return np.where((values < 0) == flip, sizes, -sizes)

@@ -12,6 +12,8 @@ class Convention:
         symmetric_padding: Whether windows of stride 2 are padded alike on both sides, and not as Keras' "same".
         binary_pad_value: What a binarized map is padded with.
         grouped_stem_pool: Size of the max pool, with stride 2, behind the grouped stem.
+        meliusnet_pool_padding: Keras' padding of the max pools in the transitions of MeliusNet, which matters where a
+            size is odd; those of Binary DenseNet drop the last row and column there, "valid".
         input_batchnorm: Whether ResNetE normalizes the image by a batch norm of its own.
         resnet_e_clip: Range of the straight-through estimator in ResNetE; every other network uses 1.3.
     """
@@ -20,6 +22,7 @@ class Convention:
     symmetric_padding: bool
     binary_pad_value: float
     grouped_stem_pool: int
+    meliusnet_pool_padding: str
     input_batchnorm: bool
     resnet_e_clip: float
 
@@ -31,6 +34,7 @@ AUTHORS = Convention(
     symmetric_padding=True,
     binary_pad_value=1.0,
     grouped_stem_pool=3,
+    meliusnet_pool_padding="valid",
     input_batchnorm=True,
     resnet_e_clip=1.3,
 )
@@ -39,6 +43,7 @@ LARQ_ZOO = Convention(
     symmetric_padding=False,
     binary_pad_value=0.0,
     grouped_stem_pool=2,
+    meliusnet_pool_padding="same",
     input_batchnorm=False,
     resnet_e_clip=1.25,
 )

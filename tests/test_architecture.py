@@ -71,9 +71,10 @@ class Reference:
         x = self.batchnorm_relu(self.float_conv(x, "stem_conv3", groups=8), "stem3_bn")
         return self.max_pool(x, 3 if self.authors else 2)
 
-    def transition(self, x: Array, name: str, groups: int, shuffle: int) -> Array:
+    def transition(self, x: Array, name: str, groups: int, shuffle: int, *, keeps_edges: bool) -> Array:
         x = self.batchnorm(x, f"{name}_bn")
-        x = self.windows(x, 2, 2, ((0, 0), (0, 0)), 0).max((4, 5))
+        height, width = ((0, size % 2) if keeps_edges else (0, 0) for size in x.shape[1:3])
+        x = self.windows(x, 2, 2, (height, width), -np.inf).max((4, 5))
         x = np.maximum(x, 0)
         if groups > 1:
             channels = x.shape[3]
@@ -92,7 +93,9 @@ class Reference:
         x = self.stem(x, stem)
         for stage, count in enumerate(num_blocks, start=1):
             if stage > 1:
-                x = self.transition(x, f"transition{stage - 1}", groups, shuffle)
+                # The Larq Zoo's MeliusNet, unlike its Binary DenseNet, pools the last row and column of odd sizes, too.
+                keeps_edges = not self.authors and improvement == "newest"
+                x = self.transition(x, f"transition{stage - 1}", groups, shuffle, keeps_edges=keeps_edges)
             for block in range(1, count + 1):
                 name = f"stage{stage}_block{block}"
                 new = self.binary_conv(self.batchnorm(x, f"{name}_dense_bn"), f"{name}_dense_conv")

@@ -12,6 +12,7 @@ from larq_melius.cli.listing import list_
 from larq_melius.cli.predict import predict
 from larq_melius.cli.summary import summary
 from larq_melius.cli.tables import tables
+from larq_melius.cli.weights import weights
 from larq_melius.version import __version__
 
 __all__ = ["cli", "main"]
@@ -26,7 +27,7 @@ def cli(context: click.Context, traceback: bool) -> None:
     context.obj = {"traceback": traceback}
 
 
-for command in (list_, summary, tables, export, predict, demo):
+for command in (list_, summary, tables, export, predict, weights, demo):
     cli.add_command(command)
 
 

@@ -122,11 +122,18 @@ def naive_improvement_block(features: tf.Tensor, new: tf.Tensor, style: Style, *
 
 
 def transition(
-    x: tf.Tensor, filters: int, groups: int, style: Style, *, shuffle_groups: int = SHUFFLE_GROUPS, name: str
+    x: tf.Tensor,
+    filters: int,
+    groups: int,
+    style: Style,
+    *,
+    shuffle_groups: int = SHUFFLE_GROUPS,
+    pool_padding: str = "valid",
+    name: str,
 ) -> tf.Tensor:
     """Halves the size and changes the number of channels between two stages (paper, sections 3.1 and 3.2)."""
     x = batchnorm(x, f"{name}_bn")
-    x = tf.keras.layers.MaxPooling2D(2, strides=2, name=f"{name}_pool")(x)
+    x = tf.keras.layers.MaxPooling2D(2, strides=2, padding=pool_padding, name=f"{name}_pool")(x)
     x = tf.keras.layers.Activation("relu", name=f"{name}_relu")(x)
     if groups > 1:
         x = ChannelShuffle(shuffle_groups, name=f"{name}_shuffle")(x)

@@ -103,7 +103,13 @@ def MeliusNet(
             if stage > 1:
                 filters = transition_filters[stage - 2]
                 x = blocks.transition(
-                    x, filters, transition_groups, style, shuffle_groups=shuffle_groups, name=f"transition{stage - 1}"
+                    x,
+                    filters,
+                    transition_groups,
+                    style,
+                    shuffle_groups=shuffle_groups,
+                    pool_padding=convention.meliusnet_pool_padding if improvement == "newest" else "valid",
+                    name=f"transition{stage - 1}",
                 )
             for block in range(1, count + 1):
                 prefix = f"stage{stage}_block{block}"

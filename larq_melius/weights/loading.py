@@ -58,8 +58,20 @@ def load_weights(
     path = Path(weights) if record is None else locate(record)
     if path.suffix == ".npz":
         load_packed(model, path, skip=skip)
+    elif _is_larq_zoo(path):
+        from larq_melius.converters.larq_zoo import load_larq_zoo
+
+        load_larq_zoo(path, model, skip_classifier=not include_top)
     else:
         load_keras(model, path, skip=skip)
+
+
+def _is_larq_zoo(path: Path) -> bool:
+    if path.suffix not in (".h5", ".hdf5"):
+        return False
+    from larq_melius.converters.larq_zoo import is_larq_zoo_file
+
+    return is_larq_zoo_file(path)
 
 
 def _unavailable(weights: str, model: str | None, stem: str) -> str:

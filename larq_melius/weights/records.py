@@ -128,7 +128,10 @@ def read_user_registry() -> tuple[WeightsRecord, ...]:
     if not path.exists():
         return ()
     try:
-        return tuple(WeightsRecord.from_dict(entry) for entry in json.loads(path.read_text("utf-8")))
+        entries = json.loads(path.read_text("utf-8"))
+        if not isinstance(entries, list):
+            raise ValueError("It is not a list of entries.")
+        return tuple(WeightsRecord.from_dict(entry) for entry in entries)
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"The registry {path} is damaged: {error} Repair or remove it.") from error
 

@@ -100,6 +100,7 @@ def _sources(record: WeightsRecord) -> list[str]:
 def _get(record: WeightsRecord, source: str, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if _is_url(source):
+        pooch.get_logger().setLevel("WARNING")
         downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT, chunk_size=1 << 16)
         cache = pooch.create(
             target.parent,
@@ -128,7 +129,7 @@ def _reason(error: Exception) -> str:
         return f"the server answers {error.response.status_code}"
     if isinstance(error, requests.Timeout):
         return "the server does not answer"
-    if isinstance(error, requests.ConnectionError):
+    if isinstance(error, requests.ConnectionError | requests.exceptions.ChunkedEncodingError):
         return "no connection, or it broke off"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror

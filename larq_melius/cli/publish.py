@@ -1,0 +1,126 @@
+"""``larq-melius weights publish``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from larq_melius.cli.errors import library
+from larq_melius.cli.export import Numbers
+from larq_melius.cli.output import json_option, print_columns, print_json, progress
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path())
+@click.option("--model", required=True, help="Name of the network.")
+@click.option("--tag", required=True, help="What users will pass as weights=, such as 'imagenet'.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write; a new one.")
+@click.option("--evaluation", type=_FILE, help='Report: {"images": 50000, "top1": 0.6, "top5": 0.8, "data": "…"}.')
+@click.option("--images", type=_FOLDER, help="Or measure on these images, in a folder for each class.")
+@click.option("--data", default="", help="What --images are. [default: the folder's name]")
+@click.option("--trained-on", required=True, help="Data set and split of the training.")
+@click.option("--source", required=True, help="How, or by whom, the weights were made; whom to credit.")
+@click.option("--licence", required=True, help="SPDX identifier.")
+@click.option("--measured-by", required=True, help="Who measured the accuracy.")
+@click.option("--recipe", type=_FILE, help="The training, for the model card: Markdown, or a text file of settings.")
+@click.option("--stem", type=click.Choice(["grouped", "conv7x7", "thumbnail"]), help="First layers.")
+@click.option("--convention", type=click.Choice(["authors", "larq_zoo"]), help="Padding convention.")
+@click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels.")
+@click.option("--labels", type=_FILE, help="Names of the classes, one a line. [default: ImageNet's]")
+@click.option("--mean", type=Numbers(), help="Mean of each channel, on the scale 0 to 255. [default: ImageNet's]")
+@click.option("--std", type=Numbers(), help="Standard deviation of each channel. [default: ImageNet's]")
+@click.option(
+    "--crop-fraction", type=click.FloatRange(0, 1, min_open=True), help="Central part of images that is kept."
+)
+@click.option("--interpolation", type=click.Choice(["bilinear", "bicubic", "box"]), help="How images are resized.")
+@click.option("--url-base", help="Address of the folder that the files will be downloaded from.")
+@click.option("--with-latent", is_flag=True, help="Write the latent weights, too, from which training can go on.")
+@json_option
+def publish(
+    checkpoint: str,
+    model: str,
+    tag: str,
+    output: Path,
+    evaluation: Path | None,
+    images: Path | None,
+    data: str,
+    recipe: Path | None,
+    input_size: int | None,
+    labels: Path | None,
+    stem: str | None,
+    convention: str | None,
+    url_base: str | None,
+    with_latent: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Make a release of CHECKPOINT, a weight file of any kind that --weights takes.
+
+    The release folder has the weights with and without the classifier, one bit for each binary weight, their hashes, a
+    model card, and the entries for the registry. It is put in place once the weights, loaded back as users load them,
+    compute what the checkpoint computes.
+    """
+    if (evaluation is None) == (images is None):
+        raise click.UsageError("Give either --evaluation, a report of the accuracy, or --images to measure it on.")
+    with library():
+        from larq_melius.evaluation import evaluate_folder, read_evaluation
+        from larq_melius.models.registry import find_variant
+        from larq_melius.weights.model_card import Provenance
+        from larq_melius.weights.publishing import publish as make_release
+
+        texts = {name: options[name] for name in ("trained_on", "source", "licence", "measured_by")}
+        shape = find_variant(model).input_shape
+        progress(f"Publishing {checkpoint}")
+        records = make_release(
+            checkpoint,
+            model,
+            tag,
+            output,
+            evaluation=read_evaluation(evaluation)
+            if evaluation
+            else lambda classifier: evaluate_folder(classifier, images or "", data=data),
+            provenance=Provenance(**texts, recipe=_as_markdown(recipe) if recipe else ""),
+            stem=stem,
+            convention=convention,
+            input_shape=(input_size, input_size, shape[2]) if input_size else None,
+            classes=labels.read_text("utf-8").splitlines() if labels else None,
+            preprocessing=_preprocessing(options),
+            url_base=url_base,
+            with_latent=with_latent,
+        )
+    _print(output, records, as_json)
+
+
+def _preprocessing(options: dict[str, Any]) -> Any:
+    """What the options change of ImageNet's preprocessing; ``None`` if nothing."""
+    from dataclasses import replace
+
+    from larq_melius.preprocessing import IMAGENET
+
+    names = ("mean", "std", "crop_fraction", "interpolation")
+    changes = {name: options[name] for name in names if options[name] is not None}
+    return replace(IMAGENET, **changes) if changes else None
+
+
+def _as_markdown(recipe: Path) -> str:
+    text = recipe.read_text("utf-8").strip()
+    return text if recipe.suffix == ".md" else f"```\n{text}\n```"
+
+
+def _print(output: Path, records: tuple[Any, Any], as_json: bool) -> None:
+    if as_json:
+        print_json({"folder": str(output), "records": [record.to_dict() for record in records]})
+        return
+    top5 = records[0].top5
+    print_columns(
+        [
+            ("folder", str(output)),
+            *((record.file, f"{record.bytes:,} bytes") for record in records),
+            ("top-1", f"{records[0].top1:.2%}"),
+            *([] if top5 is None else [("top-5", f"{top5:.2%}")]),
+            ("checked", "loaded back from the folder, the weights compute what the checkpoint does"),
+        ]
+    )
