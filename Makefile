@@ -54,8 +54,9 @@ $(INTEROP)/%/installed: tests/interop/requirements-%.txt
 	  $(@D)/bin/pip install --quiet --no-deps --requirement tests/interop/no-deps-$*.txt; fi
 	touch $@
 
-interop: install $(patsubst %,$(INTEROP)/%/installed,bitorch mediapipe mxnet)
+interop: install $(patsubst %,$(INTEROP)/%/installed,bitorch larq-zoo mediapipe mxnet)
 	INTEROP_PYTHON=$(abspath $(INTEROP)/bitorch/bin/python) \
+	LARQ_ZOO_PYTHON=$(abspath $(INTEROP)/larq-zoo/bin/python) \
 	MEDIAPIPE_PYTHON=$(abspath $(INTEROP)/mediapipe/bin/python) \
 	MXNET_PYTHON=$(abspath $(INTEROP)/mxnet/bin/python) \
 	$(BIN)/pytest tests/interop --override-ini addopts=--import-mode=importlib
