@@ -248,6 +248,8 @@ def test_network_without_top(tiny_network: tf.keras.Model, tiny_file: Path, tmp_
         larq_zoo_to_keras(tmp_path / "notop.h5", "MeliusNetTiny"),
         larq_zoo_to_keras(tiny_file, "MeliusNetTiny", include_top=False),
         larq_melius.MeliusNetTiny(weights=tiny_file, convention="larq_zoo", include_top=False),
+        # The file tells its convention.
+        larq_melius.MeliusNetTiny(weights=tiny_file, include_top=False),
     ):
         assert model.input_shape == (None, None, None, 1)
         assert_same(model, backbone, rtol=1e-4, atol=1e-4)

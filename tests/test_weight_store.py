@@ -323,3 +323,12 @@ def test_registered_addresses_are_those_of_real_releases() -> None:
         for url in found.urls:
             assert url.startswith("https://github.com/larq/zoo/releases/download/")
             assert url.endswith(found.file)
+
+
+def test_own_file_with_the_top_comes_before_a_published_one_without() -> None:
+    own = save_packed(lm.MeliusNetTiny(weights=None), home().parent / "own.npz")
+    add_weights(own, "MeliusNetTiny", "digits", classes="0123456789", input_shape=(8, 8, 1))
+    for include_top in (True, False):
+        assert find_record("MeliusNetTiny", "digits", "thumbnail", include_top=include_top).file != (
+            "meliusnet_tiny_digits.npz"
+        )

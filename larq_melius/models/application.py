@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from larq_melius.conventions import AUTHORS, Convention, get_convention
+from larq_melius.conventions import Convention, get_convention
 from larq_melius.models.blocks import STEMS, he_normal
-from larq_melius.weights.loading import CLASSIFIER, check_weights, load_weights
+from larq_melius.weights.loading import CLASSIFIER, check_weights, convention_of, load_weights
 from larq_melius.weights.records import WeightsRecord
 
 Shape = tuple[int | None, ...]
@@ -65,7 +65,7 @@ class Application:
             )
         record = check_weights(self.weights, self.model_name, self.stem, include_top=self.include_top)
         self._check_classifier(record)
-        convention = get_convention(self.convention or (record.convention if record else AUTHORS.name))
+        convention = get_convention(self.convention or convention_of(self.weights, record))
         image = self._image(record)
         x = features(image, convention)
         if self.include_top or self.pooling == "avg":

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from larq_melius.conventions import AUTHORS, LARQ_ZOO
 from larq_melius.weights.keras_files import load_keras
 from larq_melius.weights.packed import load_packed
 from larq_melius.weights.records import WeightsRecord, find_record, list_records
@@ -64,6 +65,13 @@ def load_weights(
         load_larq_zoo(path, model, skip_classifier=not include_top)
     else:
         load_keras(model, path, skip=skip)
+
+
+def convention_of(weights: str | os.PathLike[str] | None, record: WeightsRecord | None) -> str:
+    """The padding convention that weights were trained under: that of a file which does not tell is the authors'."""
+    if record is not None:
+        return record.convention
+    return LARQ_ZOO.name if weights is not None and _is_larq_zoo(Path(weights)) else AUTHORS.name
 
 
 def _is_larq_zoo(path: Path) -> bool:

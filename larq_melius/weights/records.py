@@ -112,10 +112,14 @@ def list_records() -> tuple[WeightsRecord, ...]:
 def find_record(model: str | None, tag: str, stem: str, *, include_top: bool = True) -> WeightsRecord | None:
     """The entry for a network, a tag and a stem, or ``None``.
 
-    Without the top, a file that has none comes first; one that has a classifier does, too.
+    The user's own come first. Without the top, a file that has none is better than one that has a classifier.
     """
-    matching = {r.include_top: r for r in reversed(list_records()) if (r.model, r.tag, r.stem) == (model, tag, stem)}
-    return matching.get(True) if include_top else matching.get(False, matching.get(True))
+    for records in (read_user_registry(), _package_records()):
+        matching = {r.include_top: r for r in records if (r.model, r.tag, r.stem) == (model, tag, stem)}
+        found = matching.get(True) if include_top else matching.get(False, matching.get(True))
+        if found is not None:
+            return found
+    return None
 
 
 def read_user_registry() -> tuple[WeightsRecord, ...]:
