@@ -1,0 +1,80 @@
+"""Optimizers by name, and the rate that suits a batch."""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from larq_melius.zoo.optimizers.radam import RAdam
+
+_OPTIMIZERS = {"radam": RAdam, "adam": tf.keras.optimizers.Adam, "sgd": tf.keras.optimizers.SGD}
+#: What GluonCV, with which the authors trained, has for SGD.
+_SGD_MOMENTUM = 0.9
+
+
+def make_optimizer(
+    name: str,
+    learning_rate: float | tf.keras.optimizers.schedules.LearningRateSchedule,
+    *,
+    beta_1: float | None = None,
+    beta_2: float | None = None,
+    epsilon: float | None = None,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    ema_momentum: float | None = None,
+    clip_norm: float | None = None,
+    jit_compile: bool = False,
+) -> tf.keras.optimizers.Optimizer:
+    """Makes an optimizer; ``None`` stands for its own default.
+
+    Args:
+        name: ``"radam"``, ``"adam"`` or ``"sgd"``.
+        learning_rate: A number or a schedule.
+        beta_1: Decay of the first moment, of RAdam and Adam.
+        beta_2: Decay of their second moment.
+        epsilon: Their epsilon.
+        momentum: Momentum of SGD; 0.9 unless told otherwise.
+        weight_decay: Decoupled weight decay.
+        ema_momentum: Decay of the moving average of the weights; none is kept unless told.
+        clip_norm: Largest norm of all gradients together.
+        jit_compile: Whether XLA compiles the update.
+
+    Raises:
+        ValueError: If there is no such optimizer, or it does not know one of the arguments.
+    """
+    if name not in _OPTIMIZERS:
+        raise ValueError(f"Unknown optimizer {name!r}; choose one of {', '.join(_OPTIMIZERS)}.")
+    own: dict[str, Any] = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, "momentum": momentum}
+    foreign = ("beta_1", "beta_2", "epsilon") if name == "sgd" else ("momentum",)
+    for argument in foreign:
+        if own[argument] is not None:
+            raise ValueError(f"{name} has no {argument}, but it was set to {own[argument]}.")
+    if name == "sgd":
+        own["momentum"] = _SGD_MOMENTUM if momentum is None else momentum
+    options = {key: value for key, value in own.items() if value is not None}
+    if ema_momentum is not None:
+        options |= {"use_ema": True, "ema_momentum": ema_momentum}
+    return _OPTIMIZERS[name](
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        global_clipnorm=clip_norm,
+        jit_compile=jit_compile,
+        **options,
+    )
+
+
+def scaled_rate(learning_rate: float, batch_size: int, reference_batch_size: int, rule: str) -> float:
+    """The base rate for a batch, from the one for the reference batch.
+
+    ``"linear"`` keeps the expected movement over as many images the same, as for SGD (Goyal et al., arXiv 1706.02677).
+    Adam and its kin divide by the gradients' own size, of which the noise shrinks with the root of the batch: they
+    want ``"sqrt"`` (Malladi et al., arXiv 2205.10287). ``"none"`` leaves the rate alone.
+
+    Raises:
+        ValueError: If there is no such rule.
+    """
+    ratio = batch_size / reference_batch_size
+    factors = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}
+    if rule not in factors:
+        raise ValueError(f"Unknown rule {rule!r}; choose one of {', '.join(factors)}.")
+    return learning_rate * factors[rule]
