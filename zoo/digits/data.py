@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from larq_melius.preprocessing import Preprocessing
+
 CLASSES = tuple("0123456789")
 
 #: Largest value of a pixel in the data set: the number of black pixels among the 4x4 it was averaged from.
@@ -68,6 +70,17 @@ def load_digits_split() -> DigitsSplit:
     rest, test = split(Part(images, labels), _TEST_SHARE)
     train, validation = split(rest, _VALIDATION_SHARE)
     return DigitsSplit(train, validation, test)
+
+
+def digits_preprocessing(train_part: Part) -> Preprocessing:
+    """How digits become inputs, from the pixels of the training part."""
+    # The data set was itself made by averaging areas, of bitmaps of 32x32 pixels.
+    return Preprocessing(
+        mean=(round(float(train_part.images.mean()), 3),),
+        std=(round(float(train_part.images.std()), 3),),
+        crop_fraction=1.0,
+        interpolation="box",
+    )
 
 
 def to_pixels(values: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from larq_melius.preprocessing import Preprocessing
 from larq_melius.weights import WeightsRecord, list_records, save_packed
 from larq_melius.zoo.digits.augmentation import distort
 from larq_melius.zoo.digits.card import Score, write_card
-from larq_melius.zoo.digits.data import CLASSES, DigitsSplit, Part, load_digits_split
+from larq_melius.zoo.digits.data import CLASSES, DigitsSplit, Part, digits_preprocessing, load_digits_split
 from larq_melius.zoo.digits.recipe import Recipe
 
 MODEL = "MeliusNetTiny"
@@ -94,16 +94,6 @@ def evaluate(model: tf.keras.Model, preprocessing: Preprocessing, part: Part) ->
     return Score.of(part.labels, probabilities.argmax(axis=1), len(CLASSES))
 
 
-def _preprocessing(train_part: Part) -> Preprocessing:
-    # The data set was itself made by averaging areas, of bitmaps of 32x32 pixels.
-    return Preprocessing(
-        mean=(round(float(train_part.images.mean()), 3),),
-        std=(round(float(train_part.images.std()), 3),),
-        crop_fraction=1.0,
-        interpolation="box",
-    )
-
-
 def _learning_rate(recipe: Recipe, steps: int) -> tf.keras.optimizers.schedules.LearningRateSchedule:
     warm_up = max(1, round(steps * recipe.warm_up))
     return tf.keras.optimizers.schedules.CosineDecay(
@@ -174,7 +164,7 @@ def run(recipe: Recipe, outputs: Outputs) -> WeightsRecord:
         OSError: If a file cannot be written.
     """
     split = load_digits_split()
-    preprocessing = _preprocessing(split.train)
+    preprocessing = digits_preprocessing(split.train)
     start = time.monotonic()
     model = train(split, preprocessing, recipe)
     minutes = (time.monotonic() - start) / 60

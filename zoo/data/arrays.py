@@ -1,0 +1,73 @@
+"""Data sets that are small enough to be in memory: the embedded digits, and random images."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from larq_melius.preprocessing import IMAGENET, Preprocessing
+from larq_melius.zoo.data.image_data import ImageData, Shard
+from larq_melius.zoo.digits.data import CLASSES, digits_preprocessing, load_digits_split
+
+_SYNTHETIC_IMAGES = 64
+_SYNTHETIC_CLASSES = 1000
+
+
+class ArraySource:
+    """Examples from arrays.
+
+    Args:
+        splits: Images, uint8 ``(count, height, width, channels)``, and classes, ``(count,)``, by split.
+    """
+
+    def __init__(self, splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        self._splits = splits
+
+    def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
+        if files.count > 1:
+            raise ValueError("These images are in no files to share: set shard_by=examples.")
+        images, labels = self._splits[split]
+        order = np.arange(len(labels)) if seed is None else np.random.default_rng(seed).permutation(len(labels))
+        # The arrays are constants of the graph, which a permutation of its own each epoch would copy.
+        pixels, classes = tf.constant(images), tf.constant(labels, tf.int64)
+        return tf.data.Dataset.from_tensor_slices(order).map(lambda index: (pixels[index], classes[index]))
+
+    def damaged_file(self, split: str) -> str | None:
+        return None
+
+
+def load_digits(image_size: int | None) -> ImageData:
+    """scikit-learn's handwritten digits, 8x8 pixels, in a training, a validation and a test part.
+
+    Raises:
+        ImportError: If scikit-learn is not installed.
+    """
+    parts = load_digits_split()
+    splits = {name: (part.images, part.labels) for name, part in vars(parts).items()}
+    side = image_size or 8
+    sizes = {name: len(labels) for name, (_, labels) in splits.items()}
+    return ImageData("digits", CLASSES, (side, side, 1), digits_preprocessing(parts.train), sizes, ArraySource(splits))
+
+
+def load_synthetic(image_size: int | None) -> ImageData:
+    """Random RGB images of random classes, to measure how fast a network trains without reading anything."""
+    side = image_size or 224
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (_SYNTHETIC_IMAGES, side, side, 3), "uint8")
+    sizes = {"train": 1024, "validation": 128}
+    splits = {}
+    for name, size in sizes.items():
+        labels = generator.integers(0, _SYNTHETIC_CLASSES, size)
+        splits[name] = (images, labels)
+    classes = tuple(f"class {number}" for number in range(_SYNTHETIC_CLASSES))
+    preprocessing = Preprocessing(IMAGENET.mean, IMAGENET.std)
+    return ImageData("synthetic", classes, (side, side, 3), preprocessing, sizes, _Repeating(splits))
+
+
+class _Repeating(ArraySource):
+    """Fewer images than examples: each is used many times over."""
+
+    def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
+        images, labels = self._splits[split]
+        repeated = ArraySource({split: (np.resize(images, (len(images), *images.shape[1:])), labels[: len(images)])})
+        return repeated.examples(split, seed, files).repeat(-(-len(labels) // len(images))).take(len(labels))

@@ -1,0 +1,117 @@
+"""Random changes to training images.
+
+Each function takes an example (encoded bytes or pixels), a seed of two integers, the shape and the preprocessing that
+the network wants, and gives float32 pixels of 0 to 255 in that shape. The same seed gives the same image.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from larq_melius.preprocessing import Preprocessing
+from larq_melius.zoo.data.decoding import central_crop, crop, image_size, resize
+from larq_melius.zoo.digits.augmentation import distort
+from larq_melius.zoo.digits.recipe import Recipe as DigitsRecipe
+
+Shape = tuple[int, int, int]
+Augmentation = Callable[[tf.Tensor, tf.Tensor, Shape, Preprocessing], tf.Tensor]
+
+_AREA = (0.08, 1.0)
+_ASPECT = (3 / 4, 4 / 3)
+#: Pixels that a small image is moved by at most, to either side.
+_SHIFT = 4
+_JITTER = 0.4
+_LIGHTING = 0.1
+# Principal components of ImageNet's colours on the scale 0 to 255 (Krizhevsky et al., 2012), as GluonCV has them.
+_EIGENVALUES = (55.46, 4.794, 1.148)
+_EIGENVECTORS = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+
+
+def random_resized_crop(record: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
+    """A window of random area and aspect ratio, resized, and flipped half of the time (paper, section 4.1)."""
+    seeds = _split(seed, 2)
+    size = tf.concat([image_size(record), [shape[2]]], 0)
+    begin, window, _ = tf.image.stateless_sample_distorted_bounding_box(
+        size,
+        tf.zeros([1, 0, 4]),
+        seeds[0],
+        min_object_covered=0.0,
+        aspect_ratio_range=_ASPECT,
+        area_range=_AREA,
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    image = resize(crop(record, begin[:2], window[:2], shape[2]), shape, preprocessing)
+    return tf.image.stateless_random_flip_left_right(image, seeds[1])
+
+
+def color_jittered_crop(record: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
+    """The same, with GluonCV's jitter of colours and lighting noise, for the 32-bit networks of section 4.2."""
+    seeds = _split(seed, 5)
+    image = random_resized_crop(record, seeds[0], shape, preprocessing)
+    if shape[2] != 3:
+        raise ValueError(f"imagenet_color changes the colours of RGB images, but these have {shape[2]} channels.")
+    brightness, contrast, saturation = tf.unstack(tf.random.stateless_uniform([3], seeds[1], 1 - _JITTER, 1 + _JITTER))
+    image *= brightness
+    image = _blend(image, tf.reduce_mean(tf.image.rgb_to_grayscale(image)), contrast)
+    image = _blend(image, tf.image.rgb_to_grayscale(image), saturation)
+    weights = tf.random.stateless_normal([3], seeds[2], stddev=_LIGHTING) * tf.constant(_EIGENVALUES)
+    return tf.clip_by_value(image + tf.linalg.matvec(tf.constant(_EIGENVECTORS), weights), 0.0, 255.0)
+
+
+def shifted(record: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
+    """The whole image, moved by some pixels in front of black."""
+    image = central_crop(record, shape, preprocessing)
+    padded = tf.pad(image, [[_SHIFT, _SHIFT], [_SHIFT, _SHIFT], [0, 0]])
+    return tf.image.stateless_random_crop(padded, shape, seed)
+
+
+def shifted_and_flipped(record: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
+    """The same, flipped half of the time: the usual augmentation of CIFAR."""
+    seeds = _split(seed, 2)
+    image = shifted(record, seeds[0], shape, preprocessing)
+    return tf.image.stateless_random_flip_left_right(image, seeds[1])
+
+
+def distorted(record: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
+    """The whole image, slightly turned, zoomed, sheared and shifted, as suits handwriting."""
+    image = central_crop(record, shape, preprocessing)
+    return tf.ensure_shape(distort(image[tf.newaxis], seed, DigitsRecipe())[0], shape)
+
+
+def unchanged(record: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
+    """The image as networks are evaluated on it."""
+    return central_crop(record, shape, preprocessing)
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "imagenet": random_resized_crop,
+    "imagenet_color": color_jittered_crop,
+    "crop_flip": shifted_and_flipped,
+    "shift": shifted,
+    "digits": distorted,
+    "none": unchanged,
+}
+
+
+def find_augmentation(name: str) -> Augmentation:
+    """The augmentation of that name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in AUGMENTATIONS:
+        raise ValueError(f"Unknown augmentation {name!r}; choose one of {', '.join(AUGMENTATIONS)}.")
+    return AUGMENTATIONS[name]
+
+
+def _split(seed: tf.Tensor, count: int) -> list[tf.Tensor]:
+    return tf.unstack(tf.random.split(seed, count))
+
+
+def _blend(image: tf.Tensor, other: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    return share * image + (1 - share) * other

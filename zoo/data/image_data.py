@@ -1,0 +1,65 @@
+"""What training and evaluation need to know of a data set."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import tensorflow as tf
+
+from larq_melius.preprocessing import Preprocessing
+
+
+class Shard(NamedTuple):
+    """The part of the examples that one of several hosts takes: number ``index`` of ``count``."""
+
+    index: int
+    count: int
+
+
+WHOLE = Shard(0, 1)
+
+
+class Source(Protocol):
+    """Where examples come from."""
+
+    def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
+        """Pairs of an image and its class, in an order of their own.
+
+        Args:
+            split: ``"train"``, ``"validation"`` or another one of the data set.
+            seed: Shuffles the examples; ``None`` leaves them as they are kept.
+            files: The files to read, of those the data set is kept in.
+
+        Returns:
+            Scalars of encoded bytes, or uint8 pixels ``(height, width, channels)``, with int64 classes.
+        """
+        ...
+
+    def damaged_file(self, split: str) -> str | None:
+        """The first file that cannot be read as an image, if the source can tell."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set of images that each belong to one class.
+
+    Attributes:
+        name: Name of the data set.
+        classes: Names of the classes.
+        input_shape: Height, width and channels of what the network gets.
+        preprocessing: How an image becomes the network's input.
+        sizes: Number of images by split; ``"train"`` and ``"validation"`` are always there.
+        source: Where the images come from.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    preprocessing: Preprocessing
+    sizes: dict[str, int]
+    source: Source
+
+    def check_split(self, split: str) -> None:
+        """Raises ``ValueError`` if there is no such split."""
+        if split not in self.sizes:
+            raise ValueError(f"{self.name} has no split {split!r}; choose one of {', '.join(self.sizes)}.")

@@ -1,0 +1,33 @@
+"""Data sets by name."""
+
+import os
+
+from larq_melius.zoo.data.arrays import load_digits, load_synthetic
+from larq_melius.zoo.data.folders import load_folder
+from larq_melius.zoo.data.image_data import ImageData
+from larq_melius.zoo.data.tfds import load_tfds
+
+
+def load_data(name: str, *, data_dir: str | os.PathLike[str] | None = None, image_size: int | None = None) -> ImageData:
+    """Loads a data set of images that each belong to one class.
+
+    Args:
+        name: ``"imagenet2012"``, ``"cifar10"``, ``"cifar100"``, ``"mnist"`` or any other such data set of
+            tensorflow-datasets, ``"folder"``, ``"digits"`` (scikit-learn's) or ``"synthetic"``.
+        data_dir: Where tensorflow-datasets keeps it, or the folder of the images.
+        image_size: Side of the images in pixels; the data set's own, or 224, if ``None``.
+
+    Raises:
+        ImportError: If a package of the extra ``train`` is missing.
+        OSError: If the data set cannot be had.
+        ValueError: If there is no such data set, or it is of another kind.
+    """
+    if image_size is not None and image_size < 1:
+        raise ValueError(f"image_size must be at least 1, got {image_size}.")
+    if name == "digits":
+        return load_digits(image_size)
+    if name == "synthetic":
+        return load_synthetic(image_size)
+    if name == "folder":
+        return load_folder(data_dir, image_size)
+    return load_tfds(name, data_dir, image_size)
