@@ -1,0 +1,28 @@
+"""What changes in a recipe when it is used on another data set than its own."""
+
+from typing import Any
+
+from larq_melius.zoo.recipes.recipe import Recipe
+
+# Images too small for random resized crops; networks too large for so little data, which a few epochs show.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "cifar10": {"augmentation": "crop_flip"},
+    "cifar100": {"augmentation": "crop_flip"},
+    "mnist": {"augmentation": "shift", "epochs": 20},
+    "digits": {"augmentation": "digits", "epochs": 10, "batch_size": 32, "warmup_epochs": 0.0},
+    "synthetic": {"augmentation": "none", "epochs": 1, "warmup_epochs": 0.0},
+}
+
+
+def adapt(recipe: Recipe, dataset: str) -> Recipe:
+    """A recipe for another data set: the augmentation that suits its images, and fewer epochs on the small ones.
+
+    The base rate goes with its reference batch, so a smaller batch lowers the rate by the recipe's rule.
+
+    Args:
+        recipe: The recipe.
+        dataset: Name of the data set; ``recipe`` comes back as it is if it is its own.
+    """
+    if dataset == recipe.dataset:
+        return recipe
+    return recipe.override({"dataset": dataset, **_SETTINGS.get(dataset.partition(":")[0], {})})
