@@ -10,8 +10,10 @@ from larq_melius.cli.errors import OneLineErrors
 from larq_melius.cli.export import export
 from larq_melius.cli.listing import list_
 from larq_melius.cli.predict import predict
+from larq_melius.cli.recipes import recipes
 from larq_melius.cli.summary import summary
 from larq_melius.cli.tables import tables
+from larq_melius.cli.train import train
 from larq_melius.cli.weights import weights
 from larq_melius.version import __version__
 
@@ -23,11 +25,11 @@ __all__ = ["cli", "main"]
 @click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, traceback: bool) -> None:
-    """MeliusNet and its baselines: list, count, export to TFLite, classify images."""
+    """MeliusNet and its baselines: list, count, train, export to TFLite, classify images."""
     context.obj = {"traceback": traceback}
 
 
-for command in (list_, summary, tables, export, predict, weights, demo):
+for command in (list_, summary, tables, export, predict, recipes, train, weights, demo):
     cli.add_command(command)
 
 

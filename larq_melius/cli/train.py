@@ -1,0 +1,90 @@
+"""``larq-melius train``."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from larq_melius.cli.errors import library
+from larq_melius.cli.recipes import dataset_option, set_option
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("recipe")
+@dataset_option
+@click.option("--data-dir", type=_FOLDER, help="Where the data set is, or is to be put.")
+@click.option("-o", "--output", type=_FOLDER, help="Folder of the run.  [default: runs/RECIPE-DATASET]")
+@set_option
+@click.option("--epochs", type=click.IntRange(min=1), help="Short for --set epochs=N.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images of a step over all devices.")
+@click.option(
+    "--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]), help="Arithmetic of the layers."
+)
+@click.option("--xla/--no-xla", default=None, help="Have XLA compile the step.")
+@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, if there is one.")
+@click.option(
+    "--checkpoint-steps", type=click.IntRange(min=1), default=1000, show_default=True, help="Steps between checkpoints."
+)
+@click.option("--devices", type=click.IntRange(min=1), help="Devices of this host to use.  [default: all GPUs]")
+@click.option("--hosts", help="host:port of every worker, separated by commas; the same on each.")
+@click.option("--host-index", type=click.IntRange(min=0), help="Which of --hosts this process is, from 0.")
+@click.option("--slurm", is_flag=True, help="Take the workers from the SLURM job: one a task of srun.")
+def train(
+    recipe: str,
+    dataset: str | None,
+    data_dir: Path | None,
+    output: Path | None,
+    settings: tuple[str, ...],
+    resume: bool,
+    checkpoint_steps: int,
+    devices: int | None,
+    hosts: str | None,
+    host_index: int | None,
+    slurm: bool,
+    **shortcuts: Any,
+) -> None:
+    """Train a network by RECIPE, the name of a network or another recipe, or a JSON file.
+
+    Press Ctrl-C to stop; the same command with --resume goes on. Several hosts need a folder they all see.
+    """
+    if (hosts is None) != (host_index is None):
+        raise click.UsageError("--hosts and --host-index go together.")
+    if slurm and hosts is not None:
+        raise click.UsageError("Give either --hosts or --slurm.")
+    short = [f"{name}={value}" for name, value in shortcuts.items() if value is not None]
+    with library():
+        from larq_melius.zoo.data import load_data
+        from larq_melius.zoo.recipes import load_recipe
+        from larq_melius.zoo.runs import files
+        from larq_melius.zoo.training.distribution import (
+            choose_strategy,
+            cluster_from_hosts,
+            cluster_from_slurm,
+            is_chief,
+        )
+        from larq_melius.zoo.training.interruption import TrainingStopped
+        from larq_melius.zoo.training.trainer import train as train_network
+
+        chosen = load_recipe(recipe, dataset=dataset, settings=[*settings, *short])
+        if hosts is not None:
+            cluster_from_hosts(hosts.split(","), host_index or 0)
+        elif slurm:
+            cluster_from_slurm()
+        strategy = choose_strategy(devices)
+        folder = output or Path("runs") / f"{Path(recipe).stem}-{chosen.dataset.replace(':', '-')}"
+        data = load_data(chosen.dataset, data_dir=data_dir, image_size=chosen.image_size)
+        try:
+            with strategy.scope():
+                log = train_network(chosen, data, folder, resume=resume, checkpoint_steps=checkpoint_steps)
+        except TrainingStopped as stopped:
+            click.echo(f"{stopped} Run the command again with --resume to go on.", err=True)
+            raise click.exceptions.Exit(130) from stopped
+        if not is_chief(strategy):
+            return
+    best = max(log, key=lambda row: row.val_top1)
+    click.echo(f"Best: {best.val_top1:.2%} top-1, {best.val_top5:.2%} top-5, in epoch {best.epoch} of {len(log)}.")
+    click.echo(f"The network of that epoch is {folder / files.BEST}, the log {folder / files.LOG}.")
+    click.echo(f"  larq-melius runs plot {folder} -o accuracy.png")
+    click.echo(f"  larq-melius export {folder / files.BEST} --labels {folder / files.LABELS} -o model.tflite")

@@ -1,0 +1,1 @@
+"""What trainings leave behind: their folders, logs and plots, and the authors' own curves to compare with."""

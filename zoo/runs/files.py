@@ -1,0 +1,11 @@
+"""The names of the files in a run's folder."""
+
+RECIPE = "recipe.json"
+NETWORK = "network.json"
+LABELS = "labels.txt"
+LOG = "log.csv"
+FLIPS = "flips.csv"
+CHECKPOINTS = "checkpoints"
+TENSORBOARD = "tensorboard"
+BEST = "best.keras"
+LAST = "last.keras"

@@ -1,0 +1,109 @@
+"""The logs of a run: one row an epoch, in CSV.
+
+The first columns of ``log.csv`` are those of the authors' published curves, so both can be read by one program.
+"""
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from larq_melius.files import write_atomically
+
+
+@dataclass(frozen=True)
+class EpochLog:
+    """One epoch of a run.
+
+    Attributes:
+        model: Name of the network.
+        stem: Its stem.
+        epoch: Number of the epoch, from 1.
+        learning_rate: Rate at the end of the epoch.
+        train_top1: Share of right answers on the augmented training images, while their batch was trained on.
+        train_top5: The same among the five best.
+        val_top1: Share of right answers on the validation images after the epoch.
+        val_top5: The same among the five best.
+        seconds: Time the epoch took, with its validation.
+        train_loss: Mean loss of the training steps, with label smoothing and distillation if they are on.
+        val_loss: Mean cross-entropy on the validation images.
+    """
+
+    model: str
+    stem: str
+    epoch: int
+    learning_rate: float
+    train_top1: float
+    train_top5: float
+    val_top1: float
+    val_top5: float
+    seconds: float
+    train_loss: float
+    val_loss: float
+
+
+@dataclass(frozen=True)
+class LayerFlips:
+    """How often the signs of one layer's weights changed in one epoch (paper, Figure 7).
+
+    Attributes:
+        epoch: Number of the epoch, from 1.
+        layer: Name of the layer.
+        weights: Number of its weights.
+        mean: Flips per weight.
+        p50: Half of the weights flipped at most so often; the others likewise.
+        p75: 75th percentile.
+        p90: 90th percentile.
+        p95: 95th percentile.
+        p99: 99th percentile.
+        largest: Flips of the weight that flipped most often.
+    """
+
+    epoch: int
+    layer: str
+    weights: int
+    mean: float
+    p50: float
+    p75: float
+    p90: float
+    p95: float
+    p99: float
+    largest: int
+
+
+Row = TypeVar("Row", EpochLog, LayerFlips)
+
+
+def write_rows(path: str | os.PathLike[str], kind: type[Row], rows: Sequence[Row]) -> Path:
+    """Writes a whole log in the place of an earlier one; a crash leaves one of the two.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(kind)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _text(value) for name, value in asdict(row).items()} for row in rows)
+    return write_atomically(path, text.getvalue().encode())
+
+
+def read_rows(path: str | os.PathLike[str], kind: type[Row]) -> list[Row]:
+    """Reads a log; further columns are passed over.
+
+    Raises:
+        OSError: If the file cannot be read.
+        ValueError: If it is no such log.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    try:
+        return [kind(**{field.name: field.type(row[field.name]) for field in fields(kind)}) for row in table]  # type: ignore[operator]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{Path(path)} is not a log of a run: {error} is missing or no number.") from error
+
+
+def _text(value: Any) -> Any:
+    return f"{value:.9g}" if isinstance(value, float) else value

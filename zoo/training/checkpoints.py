@@ -1,0 +1,103 @@
+"""Checkpoints that a kill at any moment leaves whole: written to a folder of their own, which is then renamed."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+_PREFIX = "step-"
+_PROGRESS = "progress.json"
+_STATE = "state"
+
+
+class Checkpoints:
+    """The checkpoints of one run, of which the newest two are kept.
+
+    A checkpoint is a folder ``step-<number>`` with TensorFlow's checkpoint of the variables and ``progress.json``. It
+    gets its name once all of it is on the disk, so a folder of that name is a whole checkpoint.
+
+    Args:
+        folder: Where they are kept; made when the first is written.
+        variables: What is saved, by name: anything that ``tf.train.Checkpoint`` tracks.
+        chief: Whether this process writes the files; the other workers take part in reading the variables only.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], variables: dict[str, Any], *, chief: bool = True) -> None:
+        self._folder = Path(folder)
+        self._checkpoint = tf.train.Checkpoint(**variables)
+        self._chief = chief
+
+    def save(self, step: int, progress: dict[str, Any]) -> None:
+        """Writes a checkpoint and removes those before the last one.
+
+        Args:
+            step: Number of training steps so far.
+            progress: What JSON can hold of the run's progress.
+
+        Raises:
+            OSError: If it cannot be written (a full disk); earlier checkpoints are still whole.
+        """
+        final = self._folder / f"{_PREFIX}{step:010d}"
+        temporary = self._folder / f".{final.name}.{'chief' if self._chief else os.getpid()}"
+        earlier = self._steps()
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            self._checkpoint.write(str(temporary / _STATE))
+            if self._chief:
+                (temporary / _PROGRESS).write_text(json.dumps(progress), "utf-8")
+                _flush(temporary)
+                shutil.rmtree(final, ignore_errors=True)
+                os.replace(temporary, final)
+        except tf.errors.OpError as error:
+            raise OSError(f"Cannot write the checkpoint {final}: {error.message}") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if self._chief:
+            for old in [number for number in earlier if number != step][:-1]:
+                shutil.rmtree(self._folder / f"{_PREFIX}{old:010d}", ignore_errors=True)
+
+    def restore(self) -> dict[str, Any] | None:
+        """Reads the newest checkpoint into the variables.
+
+        Returns:
+            Its progress, or ``None`` if there is no checkpoint.
+
+        Raises:
+            ValueError: If the checkpoint is damaged or of another network or optimizer.
+        """
+        steps = self._steps()
+        if not steps:
+            return None
+        folder = self._folder / f"{_PREFIX}{steps[-1]:010d}"
+        try:
+            progress = json.loads((folder / _PROGRESS).read_text("utf-8"))
+            self._checkpoint.read(str(folder / _STATE)).assert_existing_objects_matched().assert_consumed()
+        except (AssertionError, ValueError, OSError, tf.errors.OpError) as error:
+            raise ValueError(
+                f"The checkpoint {folder} is damaged, or of another network or optimizer. Remove it to go on from the "
+                "one before, if there is one."
+            ) from error
+        return progress
+
+    def clean(self) -> None:
+        """Removes what a killed process has left half-written."""
+        for leftover in self._folder.glob(f".{_PREFIX}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _steps(self) -> list[int]:
+        names = [path.name for path in self._folder.glob(f"{_PREFIX}*")]
+        return sorted(int(name.removeprefix(_PREFIX)) for name in names if name.removeprefix(_PREFIX).isdigit())
+
+
+def _flush(folder: Path) -> None:
+    """Has everything in a folder on the disk before the folder gets its name."""
+    for path in [*folder.iterdir(), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

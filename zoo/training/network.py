@@ -1,0 +1,114 @@
+"""Builds the network that a recipe trains."""
+
+from dataclasses import replace
+from typing import Any
+
+import tensorflow as tf
+
+from larq_melius.models import MeliusNet, ResNetE
+from larq_melius.models.application import MIN_SIZE
+from larq_melius.models.registry import find_variant
+from larq_melius.zoo.data import ImageData
+from larq_melius.zoo.recipes.recipe import Recipe
+from larq_melius.zoo.training.precision import precision
+from larq_melius.zoo.training.quantization import with_quantization
+
+_BUILDERS = {"MeliusNet": MeliusNet, "ResNetE": ResNetE}
+
+
+def network_name(recipe: Recipe) -> str:
+    """The network's name as the zoo spells it.
+
+    Raises:
+        ValueError: If there is no such network.
+    """
+    return recipe.model if recipe.architecture is not None else find_variant(recipe.model).name
+
+
+def network_stem(recipe: Recipe, data: ImageData) -> str:
+    """The stem: the recipe's, or else the network's own, or the thumbnail one where images are too small for that.
+
+    Raises:
+        ValueError: If there is no such network.
+    """
+    if recipe.stem is not None:
+        return recipe.stem
+    # The authors' code, too, takes the thumbnail stem below 50 pixels.
+    if min(data.input_shape[:2]) < 50:
+        return "thumbnail"
+    return "grouped" if recipe.architecture is not None else find_variant(recipe.model).stem
+
+
+def build_network(recipe: Recipe, data: ImageData, *, logits: bool = True) -> tf.keras.Model:
+    """Builds the network for the images and classes of a data set, with its initial weights.
+
+    Args:
+        recipe: Names the network.
+        data: Gives the shape of the images and the number of classes.
+        logits: Whether the network ends in logits, or in softmax.
+
+    Raises:
+        OSError: If the weights cannot be had.
+        ValueError: If there is no such network, it cannot take such images, or the weights do not fit.
+    """
+    stem = network_stem(recipe, data)
+    if min(data.input_shape[:2]) < MIN_SIZE[stem]:
+        raise ValueError(
+            f"Images of {data.input_shape[0]}x{data.input_shape[1]} are too small for the {stem} stem: set "
+            f"stem=thumbnail or image_size to at least {MIN_SIZE[stem]}."
+        )
+    options: dict[str, Any] = {"input_shape": data.input_shape, "stem": stem}
+    model = _function(recipe)(
+        **options,
+        weights=None,
+        classes=len(data.classes),
+        classifier_activation=None if logits else "softmax",
+        **(recipe.architecture or {}),
+    )
+    if recipe.initial_weights is not None:
+        _start_from(model, recipe, options)
+    return with_quantization(model, recipe.quantization)
+
+
+def _function(recipe: Recipe) -> Any:
+    if recipe.architecture is None:
+        return find_variant(recipe.model).function
+    if recipe.model not in _BUILDERS:
+        raise ValueError(
+            f"architecture gives the arguments of a builder: model must be {' or '.join(_BUILDERS)}, not "
+            f"{recipe.model!r}."
+        )
+    return _BUILDERS[recipe.model]
+
+
+def _start_from(model: tf.keras.Model, recipe: Recipe, options: dict[str, Any]) -> None:
+    """Loads the initial weights, and leaves the classifier at random if they are for other classes."""
+    function = _function(recipe)
+    try:
+        source = function(
+            **options,
+            weights=recipe.initial_weights,
+            classes=model.output_shape[-1],
+            classifier_activation=None,
+            **(recipe.architecture or {}),
+        )
+    except ValueError:
+        source = function(**options, weights=recipe.initial_weights, include_top=False, **(recipe.architecture or {}))
+    for layer in source.layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+def deployed_network(recipe: Recipe, data: ImageData) -> tf.keras.Model:
+    """The network as it is exported: in 32-bit arithmetic, ending in softmax, with random weights."""
+    with precision("float32"):
+        return build_network(replace(recipe, initial_weights=None), data, logits=False)
+
+
+def synchronize_batchnorm(model: tf.keras.Model) -> None:
+    """Has every batch norm take its statistics over the images of all replicas, and not over each one's own."""
+    for layer in model.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.synchronized = True
+            # The fused kernel knows nothing of other replicas.
+            layer.fused = False

@@ -1,0 +1,297 @@
+"""Trains a network by a recipe: epochs, validation, logs, checkpoints, and going on after a crash."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from larq_melius.files import write_atomically
+from larq_melius.weights.saving import save_weights
+from larq_melius.zoo.data import ImageData, Shard, evaluation_batches, training_batches
+from larq_melius.zoo.recipes.recipe import Recipe
+from larq_melius.zoo.runs import files
+from larq_melius.zoo.runs.claim import claim_folder
+from larq_melius.zoo.runs.log import EpochLog, LayerFlips, write_rows
+from larq_melius.zoo.training.average import averaged_weights
+from larq_melius.zoo.training.checkpoints import Checkpoints
+from larq_melius.zoo.training.distillation import load_teacher
+from larq_melius.zoo.training.distribution import is_chief, worker_count
+from larq_melius.zoo.training.flips import FlipCounter
+from larq_melius.zoo.training.interruption import StopRequest, TrainingStopped
+from larq_melius.zoo.training.network import (
+    build_network,
+    deployed_network,
+    network_name,
+    network_stem,
+    synchronize_batchnorm,
+)
+from larq_melius.zoo.training.optimization import learning_rate, optimizer_for
+from larq_melius.zoo.training.pace import Pace
+from larq_melius.zoo.training.precision import precision
+from larq_melius.zoo.training.progress import Progress
+from larq_melius.zoo.training.steps import Steps
+from larq_melius.zoo.training.tensorboard import TensorBoard
+
+
+def train(
+    recipe: Recipe,
+    data: ImageData,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    checkpoint_steps: int = 1000,
+) -> list[EpochLog]:
+    """Trains a network, on the devices of the current ``tf.distribute`` strategy.
+
+    The folder gets ``recipe.json``, ``log.csv`` and ``flips.csv`` with a row an epoch, ``best.keras`` and
+    ``last.keras``, checkpoints, and logs for TensorBoard. All hosts of a multi-worker training share it.
+
+    Args:
+        recipe: All choices of the training.
+        data: The images.
+        folder: The run's folder; without a run in it, unless ``resume``.
+        resume: Whether to go on from the folder's newest checkpoint, if it has one.
+        checkpoint_steps: Steps between two checkpoints; there is one at the end of each epoch, too.
+
+    Returns:
+        The log, a row an epoch.
+
+    Raises:
+        FileExistsError: If the folder has a run in it and ``resume`` is off.
+        OSError: If a file cannot be read or written.
+        RuntimeError: If the loss is no number any more.
+        TrainingStopped: If the process was told to end (SIGTERM, Ctrl-C); ``resume`` goes on.
+        ValueError: If the recipe does not fit the data, or the folder has another recipe's run in it.
+    """
+    if checkpoint_steps < 1:
+        raise ValueError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
+    folder = Path(folder)
+    if is_chief(tf.distribute.get_strategy()):
+        claim_folder(folder, recipe, resume=resume)
+        write_atomically(folder / files.LABELS, "".join(f"{name}\n" for name in data.classes).encode())
+    if recipe.first_stage is not None:
+        recipe = _second_stage(recipe, data, folder, resume=resume, checkpoint_steps=checkpoint_steps)
+    with precision(recipe.precision), StopRequest(heeded=worker_count() == 1) as stop:
+        return _Run(recipe, data, folder, checkpoint_steps, stop).train(resume=resume)
+
+
+def _second_stage(recipe: Recipe, data: ImageData, folder: Path, *, resume: bool, checkpoint_steps: int) -> Recipe:
+    """Trains the first stage, and gives the recipe that starts from its weights."""
+    folder = folder / "first_stage"
+    first = replace(
+        recipe,
+        quantization=recipe.first_stage,
+        epochs=recipe.first_stage_epochs or recipe.epochs,
+        first_stage=None,
+        first_stage_epochs=None,
+    )
+    train(first, data, folder, resume=resume, checkpoint_steps=checkpoint_steps)
+    return replace(recipe, initial_weights=str(folder / files.LAST), first_stage=None)
+
+
+@dataclass
+class _Position:
+    """How far a run is, and what it has logged: what a checkpoint keeps beside the variables.
+
+    Attributes:
+        epoch: Whole epochs done.
+        batch: Batches of the next one done.
+        seconds: Time those took.
+        log: Rows of the whole epochs.
+        flips: Their sign flips.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    seconds: float = 0.0
+    log: list[EpochLog] = field(default_factory=list)
+    flips: list[LayerFlips] = field(default_factory=list)
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "_Position":
+        log = [EpochLog(**row) for row in saved["log"]]
+        flips = [LayerFlips(**row) for row in saved["flips"]]
+        return cls(saved["epoch"], saved["batch"], saved["seconds"], log, flips)
+
+
+class _Run:
+    """One training in this process, which may be one of several workers."""
+
+    def __init__(self, recipe: Recipe, data: ImageData, folder: Path, checkpoint_steps: int, stop: StopRequest) -> None:
+        self._recipe = recipe
+        self._data = data
+        self._folder = folder
+        self._checkpoint_steps = checkpoint_steps
+        self._stop = stop
+        self._strategy = tf.distribute.get_strategy()
+        self._chief = is_chief(self._strategy)
+        self._position = _Position()
+        self._epoch_steps = _epoch_steps(recipe, data, self._strategy.num_replicas_in_sync)
+        self._rate = learning_rate(recipe, self._epoch_steps)
+        tf.keras.utils.set_random_seed(recipe.seed)
+        with self._strategy.scope():
+            self._model = build_network(recipe, data)
+            if recipe.synchronize_batchnorm:
+                synchronize_batchnorm(self._model)
+            self._optimizer = optimizer_for(recipe, self._rate)
+            self._optimizer.build(self._model.trainable_variables)
+            self._flips = FlipCounter(self._model, recipe.flips)
+            teacher = load_teacher(recipe, data) if recipe.teacher is not None else None
+            self._steps = Steps(self._model, self._optimizer, recipe, self._flips, teacher)
+        variables = {
+            "model": self._model,
+            "optimizer": self._optimizer,
+            "totals": self._steps.totals,
+            "flips": self._flips,
+        }
+        self._checkpoints = Checkpoints(folder / files.CHECKPOINTS, variables, chief=self._chief)
+
+    def train(self, *, resume: bool) -> list[EpochLog]:
+        """Trains for as many epochs as are left."""
+        if self._chief:
+            self._checkpoints.clean()
+        saved = self._checkpoints.restore() if resume else None
+        shown = Progress(self._recipe.epochs, self._epoch_steps, self._recipe.batch_size, shown=self._chief)
+        if saved is not None:
+            self._position = _Position.from_dict(saved)
+            shown.say(f"Going on after {self._position.epoch} epochs and {self._position.batch} steps.")
+            self._write_logs()
+        with TensorBoard(self._folder / files.TENSORBOARD if self._chief else None) as board, shown:
+            while self._position.epoch < self._recipe.epochs:
+                self._train_epoch(shown, board)
+                row = self._finish_epoch(board)
+                shown.finish(row, (self._recipe.epochs - row.epoch) * row.seconds)
+        return self._position.log
+
+    def _train_epoch(self, shown: Progress, board: TensorBoard) -> None:
+        position = self._position
+        started = time.monotonic() - position.seconds
+        pace = Pace(worker_count())
+        batches = iter(self._distributed(self._training_batches))
+        shown.start(position.epoch + 1, position.batch)
+        while position.batch < self._epoch_steps:
+            until_checkpoint = self._checkpoint_steps - position.batch % self._checkpoint_steps
+            count = min(pace.steps, until_checkpoint, self._epoch_steps - position.batch)
+            with pace.timing(count):
+                self._steps.train(batches, count)
+            position.batch += count
+            position.seconds = time.monotonic() - started
+            loss, top1, _ = self._steps.read().means
+            self._check(loss)
+            shown.update(count, loss, top1)
+            board.steps(self._step, loss, self._rate_now())
+            if self._stop.requested:
+                self._save()
+                raise TrainingStopped(f"Stopped in epoch {position.epoch + 1}; the checkpoint has all that was done.")
+            if count == until_checkpoint and position.batch < self._epoch_steps:
+                self._save()
+
+    def _finish_epoch(self, board: TensorBoard) -> EpochLog:
+        position = self._position
+        started = time.monotonic() - position.seconds
+        loss, top1, top5 = self._steps.read().means
+        with averaged_weights(self._model, self._optimizer):
+            val_loss, val_top1, val_top5 = self._steps.validate(self._distributed(self._validation_batches)).means
+            self._export(best=all(val_top1 > row.val_top1 for row in position.log))
+        row = EpochLog(
+            model=network_name(self._recipe),
+            stem=network_stem(self._recipe, self._data),
+            epoch=position.epoch + 1,
+            learning_rate=self._rate_now(),
+            train_top1=top1,
+            train_top5=top5,
+            val_top1=val_top1,
+            val_top5=val_top5,
+            seconds=time.monotonic() - started,
+            train_loss=loss,
+            val_loss=val_loss,
+        )
+        flips = self._flips.summary(row.epoch)
+        self._position = _Position(row.epoch, log=[*position.log, row], flips=[*position.flips, *flips])
+        self._steps.reset()
+        self._flips.reset()
+        self._save()
+        board.epoch(self._step, row, flips)
+        return row
+
+    @property
+    def _step(self) -> int:
+        return self._position.epoch * self._epoch_steps + self._position.batch
+
+    def _rate_now(self) -> float:
+        return float(self._rate(self._step))
+
+    def _check(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f"The loss is {loss} in epoch {self._position.epoch + 1}: the training has diverged. Lower "
+                "learning_rate or set clip_norm, and start anew; --resume goes on from the last checkpoint before this."
+            )
+
+    def _save(self) -> None:
+        # The logs that people read come second: they can be written again from the checkpoint.
+        self._checkpoints.save(self._step, asdict(self._position))
+        self._write_logs()
+
+    def _write_logs(self) -> None:
+        if not self._chief:
+            return
+        write_rows(self._folder / files.LOG, EpochLog, self._position.log)
+        if self._recipe.flips != "none":
+            write_rows(self._folder / files.FLIPS, LayerFlips, self._position.flips)
+
+    def _export(self, *, best: bool) -> None:
+        """Writes the network with softmax and in plain float32, as users load it."""
+        # Every worker reads, as batch norms have their statistics averaged over the workers for that.
+        weights = [variable.numpy() for variable in self._model.weights]
+        if not self._chief:
+            return
+        deployed = deployed_network(self._recipe, self._data)
+        deployed.set_weights(weights)
+        path = save_weights(deployed, self._folder / files.LAST)
+        if best:
+            write_atomically(self._folder / files.BEST, path.read_bytes())
+
+    def _distributed(self, batches: Callable[[tf.distribute.InputContext], tf.data.Dataset]) -> Any:
+        return self._strategy.distribute_datasets_from_function(batches)
+
+    def _training_batches(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return training_batches(
+            self._data,
+            augmentation=self._recipe.augmentation,
+            batch_size=context.get_per_replica_batch_size(self._recipe.batch_size),
+            epoch=self._position.epoch + 1,
+            seed=self._recipe.seed,
+            first_batch=self._position.batch * _local_replicas(context),
+            shard=Shard(context.input_pipeline_id, context.num_input_pipelines),
+            shard_by=self._recipe.shard_by,
+        )
+
+    def _validation_batches(self, context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return evaluation_batches(
+            self._data,
+            "validation",
+            batch_size=context.get_per_replica_batch_size(self._recipe.batch_size),
+            shard=Shard(context.input_pipeline_id, context.num_input_pipelines),
+            multiple=_local_replicas(context),
+        )
+
+
+def _local_replicas(context: tf.distribute.InputContext) -> int:
+    """The devices of this worker: a step takes one batch for each."""
+    return context.num_replicas_in_sync // context.num_input_pipelines
+
+
+def _epoch_steps(recipe: Recipe, data: ImageData, replicas: int) -> int:
+    if recipe.batch_size % replicas:
+        raise ValueError(f"batch_size must be a multiple of the {replicas} devices, got {recipe.batch_size}.")
+    if recipe.batch_size > data.sizes["train"]:
+        raise ValueError(
+            f"batch_size must be at most {data.sizes['train']}, the number of training images, got {recipe.batch_size}."
+        )
+    return data.sizes["train"] // recipe.batch_size
