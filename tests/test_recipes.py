@@ -10,7 +10,6 @@ import pytest
 
 import larq_melius
 from larq_melius.zoo.recipes import PRESETS, Recipe, load_recipe
-from larq_melius.zoo.training.network import build_network
 
 COMMAND = Path(sys.executable).with_name("larq-melius")
 DATA = Path(__file__).with_name("data")
@@ -84,7 +83,7 @@ def test_recipe_of_one_s_own(tmp_path) -> None:
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_mistakes_get_one_line(settings, message) -> None:
-    with pytest.raises(ValueError, match="^[^\n]+$") as error:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
         load_recipe("MeliusNet22", settings=settings)
     assert message in str(error.value)
 

@@ -76,8 +76,9 @@ def train(
         folder = output or Path("runs") / f"{Path(recipe).stem}-{chosen.dataset.replace(':', '-')}"
         data = load_data(chosen.dataset, data_dir=data_dir, image_size=chosen.image_size)
         try:
-            with strategy.scope():
-                log = train_network(chosen, data, folder, resume=resume, checkpoint_steps=checkpoint_steps)
+            log = train_network(
+                chosen, data, folder, strategy=strategy, resume=resume, checkpoint_steps=checkpoint_steps
+            )
         except TrainingStopped as stopped:
             click.echo(f"{stopped} Run the command again with --resume to go on.", err=True)
             raise click.exceptions.Exit(130) from stopped

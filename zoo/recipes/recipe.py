@@ -153,8 +153,9 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, got {value}.")
-        if self.warmup_epochs and self.warmup_epochs >= self.epochs:
-            raise ValueError(f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}.")
+        fewest = min(self.epochs, self.first_stage_epochs or self.epochs)
+        if self.warmup_epochs and self.warmup_epochs >= fewest:
+            raise ValueError(f"warmup_epochs must be fewer than the {fewest} epochs, got {self.warmup_epochs}.")
         if self.schedule == "steps" and not self.decay_epochs:
             raise ValueError("With schedule=steps, decay_epochs must name the epochs, such as [35, 37].")
 
@@ -204,11 +205,8 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    words = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
     try:
-        return json.loads(text)
+        return json.loads(text.lower() if text.lower() in ("true", "false") else text)
     except ValueError:
         return text
 
@@ -224,7 +222,7 @@ def _check_names(values: dict[str, Any]) -> None:
 def _typed(name: str, annotation: Any, value: Any) -> Any:
     """The value as the field's type; JSON has no tuples, and writes 1.0 as 1."""
     types = get_args(annotation) if NoneType in get_args(annotation) else (annotation,)
-    if value is None and NoneType in types:
+    if NoneType in types and value in (None, "none"):
         return None
     if float in types and isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return float(value)

@@ -112,3 +112,12 @@ def synchronize_batchnorm(model: tf.keras.Model) -> None:
             layer.synchronized = True
             # The fused kernel knows nothing of other replicas.
             layer.fused = False
+
+
+def average_batchnorm_statistics(model: tf.keras.Model) -> None:
+    """Gives all replicas the mean of their batch norms' moving statistics, which each gathers from its own images.
+
+    It is what gets saved, so it is what has to be validated; training does not read them.
+    """
+    for variable in model.non_trainable_variables:
+        variable.assign(variable.read_value())

@@ -37,6 +37,7 @@ def optimizer_for(
         weight_decay=recipe.weight_decay or None,
         ema_momentum=recipe.ema_momentum,
         clip_norm=recipe.clip_norm,
+        jit_compile=recipe.xla and tf.distribute.get_strategy().num_replicas_in_sync == 1,
     )
     # Gradients of float16 would vanish without it; bfloat16 has float32's range.
     return tf.keras.mixed_precision.LossScaleOptimizer(optimizer) if recipe.precision == "mixed_float16" else optimizer

@@ -1,6 +1,6 @@
 """The compiled steps of training and validation, on however many replicas there are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -54,8 +54,6 @@ class Steps:
         self._classes = model.output_shape[-1]
         # Float64 counts images exactly, and so do the sums of a run that was resumed.
         self.totals = tf.Variable(tf.zeros(4, tf.float64), trainable=False, name="totals")
-        self._gradients = tf.function(self._compute_gradients, jit_compile=recipe.xla)
-        self._scores = tf.function(self._compute_scores, jit_compile=recipe.xla)
         self._train = tf.function(self._train_steps, reduce_retracing=True)
         self._validate = tf.function(self._validate_step)
 
@@ -85,10 +83,17 @@ class Steps:
 
     def _train_step(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         signs = self._flips.signs()
-        gradients, sums = self._gradients(images, labels)
+        gradients, sums = self._compiled(self._compute_gradients)(images, labels)
         self._optimizer.apply_gradients(zip(gradients, self._model.trainable_variables, strict=True))
         self._flips.count(signs)
         return sums
+
+    def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as XLA compiles it, if it is to: for each replica anew, since each has variables of its own.
+
+        The optimizer's exchange between replicas cannot be part of that.
+        """
+        return tf.function(function, jit_compile=True) if self._recipe.xla else function
 
     def _compute_gradients(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -114,8 +119,11 @@ class Steps:
         return (1 - share) * losses + share * taught
 
     def _validate_step(self, batch: Any) -> tf.Tensor:
-        sums = self._strategy.run(self._scores, args=batch)
+        sums = self._strategy.run(self._score, args=batch)
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
+
+    def _score(self, images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        return self._compiled(self._compute_scores)(images, labels, mask)
 
     def _compute_scores(self, images: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         logits = tf.cast(self._model(images, training=False), tf.float32)

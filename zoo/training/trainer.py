@@ -21,9 +21,11 @@ from larq_melius.zoo.training.average import averaged_weights
 from larq_melius.zoo.training.checkpoints import Checkpoints
 from larq_melius.zoo.training.distillation import load_teacher
 from larq_melius.zoo.training.distribution import is_chief, worker_count
+from larq_melius.zoo.training.failures import explained_failures
 from larq_melius.zoo.training.flips import FlipCounter
 from larq_melius.zoo.training.interruption import StopRequest, TrainingStopped
 from larq_melius.zoo.training.network import (
+    average_batchnorm_statistics,
     build_network,
     deployed_network,
     network_name,
@@ -43,10 +45,11 @@ def train(
     data: ImageData,
     folder: str | os.PathLike[str],
     *,
+    strategy: tf.distribute.Strategy | None = None,
     resume: bool = False,
     checkpoint_steps: int = 1000,
 ) -> list[EpochLog]:
-    """Trains a network, on the devices of the current ``tf.distribute`` strategy.
+    """Trains a network.
 
     The folder gets ``recipe.json``, ``log.csv`` and ``flips.csv`` with a row an epoch, ``best.keras`` and
     ``last.keras``, checkpoints, and logs for TensorBoard. All hosts of a multi-worker training share it.
@@ -55,6 +58,7 @@ def train(
         recipe: All choices of the training.
         data: The images.
         folder: The run's folder; without a run in it, unless ``resume``.
+        strategy: The devices and hosts to train on, as ``choose_strategy`` gives them; one device by default.
         resume: Whether to go on from the folder's newest checkpoint, if it has one.
         checkpoint_steps: Steps between two checkpoints; there is one at the end of each epoch, too.
 
@@ -66,21 +70,32 @@ def train(
         OSError: If a file cannot be read or written.
         RuntimeError: If the loss is no number any more.
         TrainingStopped: If the process was told to end (SIGTERM, Ctrl-C); ``resume`` goes on.
-        ValueError: If the recipe does not fit the data, or the folder has another recipe's run in it.
+        ValueError: If the recipe does not fit the data, an image cannot be decoded, or the folder has another
+            recipe's run in it.
     """
     if checkpoint_steps < 1:
         raise ValueError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
     folder = Path(folder)
-    if is_chief(tf.distribute.get_strategy()):
+    strategy = strategy or tf.distribute.get_strategy()
+    if is_chief(strategy):
         claim_folder(folder, recipe, resume=resume)
         write_atomically(folder / files.LABELS, "".join(f"{name}\n" for name in data.classes).encode())
     if recipe.first_stage is not None:
-        recipe = _second_stage(recipe, data, folder, resume=resume, checkpoint_steps=checkpoint_steps)
-    with precision(recipe.precision), StopRequest(heeded=worker_count() == 1) as stop:
-        return _Run(recipe, data, folder, checkpoint_steps, stop).train(resume=resume)
+        recipe = _second_stage(recipe, data, folder, strategy, resume=resume, checkpoint_steps=checkpoint_steps)
+    stop = StopRequest(heeded=worker_count() == 1)
+    with precision(recipe.precision), explained_failures(data), stop:
+        return _Run(recipe, data, folder, strategy, checkpoint_steps, stop).train(resume=resume)
 
 
-def _second_stage(recipe: Recipe, data: ImageData, folder: Path, *, resume: bool, checkpoint_steps: int) -> Recipe:
+def _second_stage(
+    recipe: Recipe,
+    data: ImageData,
+    folder: Path,
+    strategy: tf.distribute.Strategy,
+    *,
+    resume: bool,
+    checkpoint_steps: int,
+) -> Recipe:
     """Trains the first stage, and gives the recipe that starts from its weights."""
     folder = folder / "first_stage"
     first = replace(
@@ -90,7 +105,7 @@ def _second_stage(recipe: Recipe, data: ImageData, folder: Path, *, resume: bool
         first_stage=None,
         first_stage_epochs=None,
     )
-    train(first, data, folder, resume=resume, checkpoint_steps=checkpoint_steps)
+    train(first, data, folder, strategy=strategy, resume=resume, checkpoint_steps=checkpoint_steps)
     return replace(recipe, initial_weights=str(folder / files.LAST), first_stage=None)
 
 
@@ -122,13 +137,21 @@ class _Position:
 class _Run:
     """One training in this process, which may be one of several workers."""
 
-    def __init__(self, recipe: Recipe, data: ImageData, folder: Path, checkpoint_steps: int, stop: StopRequest) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: ImageData,
+        folder: Path,
+        strategy: tf.distribute.Strategy,
+        checkpoint_steps: int,
+        stop: StopRequest,
+    ) -> None:
         self._recipe = recipe
         self._data = data
         self._folder = folder
         self._checkpoint_steps = checkpoint_steps
         self._stop = stop
-        self._strategy = tf.distribute.get_strategy()
+        self._strategy = strategy
         self._chief = is_chief(self._strategy)
         self._position = _Position()
         self._epoch_steps = _epoch_steps(recipe, data, self._strategy.num_replicas_in_sync)
@@ -195,6 +218,8 @@ class _Run:
         position = self._position
         started = time.monotonic() - position.seconds
         loss, top1, top5 = self._steps.read().means
+        if self._strategy.num_replicas_in_sync > 1:
+            average_batchnorm_statistics(self._model)
         with averaged_weights(self._model, self._optimizer):
             val_loss, val_top1, val_top5 = self._steps.validate(self._distributed(self._validation_batches)).means
             self._export(best=all(val_top1 > row.val_top1 for row in position.log))
@@ -288,6 +313,11 @@ def _local_replicas(context: tf.distribute.InputContext) -> int:
 
 
 def _epoch_steps(recipe: Recipe, data: ImageData, replicas: int) -> int:
+    if recipe.xla and recipe.synchronize_batchnorm and replicas > 1:
+        raise ValueError(
+            "XLA cannot compile batch norms that are synchronized over devices: set one of xla and "
+            "synchronize_batchnorm to false."
+        )
     if recipe.batch_size % replicas:
         raise ValueError(f"batch_size must be a multiple of the {replicas} devices, got {recipe.batch_size}.")
     if recipe.batch_size > data.sizes["train"]:
