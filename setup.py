@@ -40,7 +40,10 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=packages,
     package_dir=FOLDERS,
-    package_data={"larq_melius": ["py.typed", "data/*", "weights/*.json", "analysis/*.json"]},
+    package_data={
+        "larq_melius": ["py.typed", "data/*", "weights/*.json", "analysis/*.json"],
+        "larq_melius.zoo.runs": ["authors_curves.csv"],
+    },
     install_requires=[
         "tensorflow>=2.21,<2.22",
         "tf-keras>=2.21,<2.22",

@@ -11,6 +11,7 @@ from larq_melius.cli.export import export
 from larq_melius.cli.listing import list_
 from larq_melius.cli.predict import predict
 from larq_melius.cli.recipes import recipes
+from larq_melius.cli.runs import runs
 from larq_melius.cli.summary import summary
 from larq_melius.cli.tables import tables
 from larq_melius.cli.train import train
@@ -29,7 +30,7 @@ def cli(context: click.Context, traceback: bool) -> None:
     context.obj = {"traceback": traceback}
 
 
-for command in (list_, summary, tables, export, predict, recipes, train, weights, demo):
+for command in (list_, summary, tables, export, predict, recipes, train, runs, weights, demo):
     cli.add_command(command)
 
 

@@ -7,7 +7,7 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,11 +98,20 @@ def read_rows(path: str | os.PathLike[str], kind: type[Row]) -> list[Row]:
         ValueError: If it is no such log.
     """
     with Path(path).open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
+        try:
+            return [kind(**{field.name: _value(row, field) for field in fields(kind)}) for row in csv.DictReader(file)]
+        except (ValueError, csv.Error) as error:
+            raise ValueError(f"{Path(path)} is not a log of a run: {error}.") from error
+
+
+def _value(row: dict[str, Any], field: Field[Any]) -> Any:
+    text = row.get(field.name)
+    if text is None:
+        raise ValueError(f"epoch {row.get('epoch')} has no {field.name}")
     try:
-        return [kind(**{field.name: field.type(row[field.name]) for field in fields(kind)}) for row in table]  # type: ignore[operator]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{Path(path)} is not a log of a run: {error} is missing or no number.") from error
+        return field.type(text)  # type: ignore[operator]
+    except ValueError as error:
+        raise ValueError(f"{field.name} of epoch {row.get('epoch')} is {text!r}") from error
 
 
 def _text(value: Any) -> Any:

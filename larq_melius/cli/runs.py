@@ -1,0 +1,152 @@
+"""``larq-melius runs``: what trainings have come to.
+
+Nothing here needs TensorFlow, so these commands answer at once.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from larq_melius.cli.errors import UserError
+from larq_melius.cli.output import json_option, print_columns, print_json
+
+if TYPE_CHECKING:
+    from larq_melius.zoo.runs.folder import Run
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.group()
+def runs() -> None:
+    """List, compare and plot trainings."""
+
+
+@runs.command("list")
+@click.argument("folder", type=_FOLDER, default=Path("runs"))
+@json_option
+def list_(folder: Path, as_json: bool) -> None:
+    """List the runs under FOLDER.
+
+    It is the folder 'runs' if it is not given.
+    """
+    with _library():
+        from larq_melius.zoo.runs.folder import find_runs
+
+        entries = [_entry(path, path.relative_to(folder)) for path in find_runs(folder)]
+    if as_json:
+        print_json(entries)
+        return
+    if not entries:
+        click.echo(f"There are no runs under {folder}.")
+        return
+    rows = [
+        (
+            entry["run"],
+            entry["model"] or "-",
+            entry["stem"] or "-",
+            entry["dataset"] or "-",
+            f"{entry['epochs_done']}/{entry['epochs_planned']}" if entry["epochs_planned"] else "-",
+            "-" if entry["best_top1"] is None else f"{entry['best_top1']:.2%}",
+            entry["error"] or "",
+        )
+        for entry in entries
+    ]
+    print_columns(rows, ("RUN", "MODEL", "STEM", "DATA SET", "EPOCHS", "BEST TOP-1", ""))
+
+
+@runs.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=_FOLDER)
+@click.option("--reach", type=click.FloatRange(0, 1, min_open=True), help="Also the time to this top-1, such as 0.6.")
+@json_option
+def compare(folders: tuple[Path, ...], reach: float | None, as_json: bool) -> None:
+    """Compare runs with each other and the authors'.
+
+    A RUN is its folder. Those on ImageNet are compared with the authors' own training of the same network, too.
+
+    All accuracies are on the validation images but for TRAIN TOP-1, and TOP-5 is of the same epoch as the TOP-1 left of
+    it. LEFT is as long as that many epochs at the pace of the newest five.
+    """
+    with _library():
+        from larq_melius.zoo.runs.compare import compare_runs
+        from larq_melius.zoo.runs.comparison_text import render
+
+        comparison = compare_runs(_load(folders), reach=reach)
+        text = render(comparison)
+    if as_json:
+        print_json(comparison.to_dict())
+        return
+    click.echo(text)
+
+
+@runs.command()
+@click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=_FOLDER)
+@click.option("-o", "--output", required=True, type=_FOLDER, help="File to write: .png, .svg or .pdf.")
+@click.option("--flips", is_flag=True, help="Plot how often weights changed their signs.")
+@click.option("--layer", "layers", multiple=True, help="With --flips: a layer to plot; may be repeated.")
+@click.option("--no-authors", is_flag=True, help="Leave the authors' own curves out.")
+def plot(folders: tuple[Path, ...], output: Path, flips: bool, layers: tuple[str, ...], no_authors: bool) -> None:
+    """Plot accuracy or sign flips over the epochs.
+
+    A RUN is its folder. Accuracies of runs on ImageNet come with the authors' own of the same networks. With --flips
+    the plot is of the first and the last layer whose flips are counted, or of those named with --layer.
+    """
+    if layers and not flips:
+        raise click.UsageError("--layer goes with --flips.")
+    if no_authors and flips:
+        raise click.UsageError("--no-authors goes without --flips: the authors published accuracies only.")
+    with _library():
+        from larq_melius.zoo.runs.plot import plot_accuracy, plot_flips
+
+        loaded = _load(folders)
+        if flips:
+            plot_flips(loaded, output, layers=layers or None)
+        else:
+            plot_accuracy(loaded, output, authors=not no_authors)
+    click.echo(f"Wrote {output}.")
+
+
+def _load(folders: tuple[Path, ...]) -> "list[Run]":
+    from larq_melius.zoo.runs.folder import load_run
+
+    return [load_run(folder) for folder in folders]
+
+
+def _entry(path: Path, name: Path) -> dict[str, Any]:
+    """A line of the list; a damaged run gets one, too."""
+    from larq_melius.zoo.runs.folder import load_run
+
+    entry = dict.fromkeys(("model", "stem", "dataset", "epochs_done", "epochs_planned", "best_top1", "error"))
+    entry = {"run": str(name), **entry}
+    try:
+        run = load_run(path, empty=True)
+    except (ValueError, OSError) as error:
+        return {**entry, "error": _message(error)}
+    return {
+        **entry,
+        "model": run.model,
+        "stem": run.stem,
+        "dataset": run.recipe.dataset,
+        "epochs_done": len(run.log),
+        "epochs_planned": run.recipe.epochs,
+        "best_top1": run.best.val_top1 if run.log else None,
+    }
+
+
+@contextlib.contextmanager
+def _library() -> Iterator[None]:
+    """``errors.library`` without the import of TensorFlow."""
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        if click.get_current_context().obj["traceback"]:
+            raise
+        raise UserError(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return str(error)
