@@ -8,7 +8,7 @@ import tensorflow as tf
 from larq_melius.zoo.optimizers.radam import RAdam
 
 _OPTIMIZERS = {"radam": RAdam, "adam": tf.keras.optimizers.Adam, "sgd": tf.keras.optimizers.SGD}
-#: What GluonCV, with which the authors trained, has for SGD.
+#: What GluonCV, with which the authors trained, has for SGD; Keras has none.
 _SGD_MOMENTUM = 0.9
 
 
@@ -28,19 +28,19 @@ def make_optimizer(
     """Makes an optimizer; ``None`` stands for its own default.
 
     Args:
-        name: ``"radam"``, ``"adam"`` or ``"sgd"``.
+        name: ``"radam"``, ``"adam"`` or ``"sgd"`` (not Nesterov's).
         learning_rate: A number or a schedule.
         beta_1: Decay of the first moment, of RAdam and Adam.
         beta_2: Decay of their second moment.
         epsilon: Their epsilon.
         momentum: Momentum of SGD; 0.9 unless told otherwise.
-        weight_decay: Decoupled weight decay.
+        weight_decay: Decoupled weight decay, per step and unit of learning rate.
         ema_momentum: Decay of the moving average of the weights; none is kept unless told.
         clip_norm: Largest norm of all gradients together.
-        jit_compile: Whether XLA compiles the update.
+        jit_compile: Whether XLA compiles the update; Keras does so on GPUs only.
 
     Raises:
-        ValueError: If there is no such optimizer, or it does not know one of the arguments.
+        ValueError: If there is no such optimizer, it does not know one of the arguments, or a value is wrong.
     """
     if name not in _OPTIMIZERS:
         raise ValueError(f"Unknown optimizer {name!r}; choose one of {', '.join(_OPTIMIZERS)}.")
@@ -49,8 +49,8 @@ def make_optimizer(
     for argument in foreign:
         if own[argument] is not None:
             raise ValueError(f"{name} has no {argument}, but it was set to {own[argument]}.")
-    if name == "sgd":
-        own["momentum"] = _SGD_MOMENTUM if momentum is None else momentum
+    if name == "sgd" and momentum is None:
+        own["momentum"] = _SGD_MOMENTUM
     options = {key: value for key, value in own.items() if value is not None}
     if ema_momentum is not None:
         options |= {"use_ema": True, "ema_momentum": ema_momentum}
@@ -66,13 +66,26 @@ def make_optimizer(
 def scaled_rate(learning_rate: float, batch_size: int, reference_batch_size: int, rule: str) -> float:
     """The base rate for a batch, from the one for the reference batch.
 
-    ``"linear"`` keeps the expected movement over as many images the same, as for SGD (Goyal et al., arXiv 1706.02677).
-    Adam and its kin divide by the gradients' own size, of which the noise shrinks with the root of the batch: they
-    want ``"sqrt"`` (Malladi et al., arXiv 2205.10287). ``"none"`` leaves the rate alone.
+    ``"linear"`` is for SGD: one step of a batch k times as large should move the weights as far as the k steps that it
+    stands for (Goyal et al., 2017, arXiv 1706.02677). ``"sqrt"`` is for Adam and its kin, which divide by the size of
+    the gradients: where that is mostly noise it shrinks with the root of the batch, so the steps have grown by as much
+    already (Malladi et al., 2022, arXiv 2205.10287). ``"none"`` leaves the rate alone.
+
+    Args:
+        learning_rate: The rate for the reference batch.
+        batch_size: Images of one step.
+        reference_batch_size: Images of one step of the reference batch.
+        rule: ``"none"``, ``"linear"`` or ``"sqrt"``.
 
     Raises:
-        ValueError: If there is no such rule.
+        ValueError: If there is no such rule, or a batch has no images.
+
+    Example:
+        >>> scaled_rate(0.1, 512, 256, "linear")
+        0.2
     """
+    if min(batch_size, reference_batch_size) < 1:
+        raise ValueError(f"Batches must have at least 1 image, got {batch_size} and {reference_batch_size}.")
     ratio = batch_size / reference_batch_size
     factors = {"none": 1.0, "linear": ratio, "sqrt": math.sqrt(ratio)}
     if rule not in factors:
