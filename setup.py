@@ -18,7 +18,14 @@ version = re.search(r'__version__ = "(.+)"', (ROOT / "larq_melius/version.py").r
 if version is None:
     raise RuntimeError("larq_melius/version.py does not set __version__.")
 
-TRAIN = ["tensorflow-datasets>=4.9.9,<5", "tensorboard>=2.20,<3", "scikit-learn>=1.3,<2", "matplotlib>=3.7,<4"]
+TRAIN = [
+    "tensorflow-datasets>=4.9.9,<5",
+    # tensorflow-datasets imports it to prepare a data set, but does not ask for it on every version of Python.
+    "importlib-resources>=5",
+    "tensorboard>=2.20,<3",
+    "scikit-learn>=1.3,<2",
+    "matplotlib>=3.7,<4",
+]
 DEV = [
     *TRAIN,
     "pytest>=8,<10",

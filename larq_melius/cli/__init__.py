@@ -7,6 +7,7 @@ import click
 
 from larq_melius.cli.demo import demo
 from larq_melius.cli.errors import OneLineErrors
+from larq_melius.cli.evaluate import evaluate
 from larq_melius.cli.export import export
 from larq_melius.cli.listing import list_
 from larq_melius.cli.predict import predict
@@ -26,11 +27,11 @@ __all__ = ["cli", "main"]
 @click.option("--traceback", is_flag=True, help="Show the Python traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, traceback: bool) -> None:
-    """MeliusNet and its baselines: list, count, train, export to TFLite, classify images."""
+    """MeliusNet and its baselines: list, count, train, evaluate, export to TFLite, classify images."""
     context.obj = {"traceback": traceback}
 
 
-for command in (list_, summary, tables, export, predict, recipes, train, runs, weights, demo):
+for command in (list_, summary, tables, export, predict, recipes, train, evaluate, runs, weights, demo):
     cli.add_command(command)
 
 

@@ -46,14 +46,18 @@ class OneLineErrors(click.Group):
 
 
 @contextlib.contextmanager
-def library() -> Iterator[None]:
+def library(*, tensorflow: bool = True) -> Iterator[None]:
     """What a command does with the library: imports it quietly, and turns its errors into one line each.
 
     A ``RuntimeError`` is no mistake of the user's (a flatbuffer that does not compute what its model does): it ends the
     command with 1, every other error of the library's with 2. With ``--traceback`` errors pass as they are.
+
+    Args:
+        tensorflow: Whether the command needs TensorFlow, which takes seconds to import.
     """
     try:
-        import_tensorflow_quietly()
+        if tensorflow:
+            import_tensorflow_quietly()
         yield
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if isinstance(error, click.exceptions.Exit) or click.get_current_context().obj["traceback"]:

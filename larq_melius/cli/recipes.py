@@ -20,7 +20,7 @@ def recipes() -> None:
 @json_option
 def list_recipes(as_json: bool) -> None:
     """List the recipes."""
-    with library():
+    with library(tensorflow=False):
         from larq_melius.zoo.recipes import PRESETS
 
         presets = PRESETS.items()
@@ -44,7 +44,7 @@ def show(recipe: str, dataset: str | None, settings: tuple[str, ...]) -> None:
 
     Saved to a file and edited, it is a recipe of your own: 'larq-melius train my.json'.
     """
-    with library():
+    with library(tensorflow=False):
         from larq_melius.zoo.recipes import load_recipe
 
         text = load_recipe(recipe, dataset=dataset, settings=settings).to_json()

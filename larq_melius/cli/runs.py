@@ -3,14 +3,12 @@
 Nothing here needs TensorFlow, so these commands answer at once.
 """
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from larq_melius.cli.errors import UserError
+from larq_melius.cli.errors import library
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ def list_(folder: Path, as_json: bool) -> None:
 
     It is the folder 'runs' if it is not given.
     """
-    with _library():
+    with library(tensorflow=False):
         from larq_melius.zoo.runs.folder import find_runs
 
         entries = [_entry(path, path.relative_to(folder)) for path in find_runs(folder)]
@@ -69,7 +67,7 @@ def compare(folders: tuple[Path, ...], reach: float | None, as_json: bool) -> No
     All accuracies are on the validation images but for TRAIN TOP-1, and TOP-5 is of the same epoch as the TOP-1 left of
     it. LEFT is as long as that many epochs at the pace of the newest five.
     """
-    with _library():
+    with library(tensorflow=False):
         from larq_melius.zoo.runs.compare import compare_runs
         from larq_melius.zoo.runs.comparison_text import render
 
@@ -97,7 +95,7 @@ def plot(folders: tuple[Path, ...], output: Path, flips: bool, layers: tuple[str
         raise click.UsageError("--layer goes with --flips.")
     if no_authors and flips:
         raise click.UsageError("--no-authors goes without --flips: the authors published accuracies only.")
-    with _library():
+    with library(tensorflow=False):
         from larq_melius.zoo.runs.plot import plot_accuracy, plot_flips
 
         loaded = _load(folders)
@@ -133,20 +131,3 @@ def _entry(path: Path, name: Path) -> dict[str, Any]:
         "epochs_planned": run.recipe.epochs,
         "best_top1": run.best.val_top1 if run.log else None,
     }
-
-
-@contextlib.contextmanager
-def _library() -> Iterator[None]:
-    """``errors.library`` without the import of TensorFlow."""
-    try:
-        yield
-    except (ValueError, OSError, ImportError) as error:
-        if click.get_current_context().obj["traceback"]:
-            raise
-        raise UserError(_message(error)) from error
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
-    return str(error)

@@ -53,8 +53,6 @@ def color_jittered_crop(record: tf.Tensor, seed: tf.Tensor, shape: Shape, prepro
     """The same, with GluonCV's jitter of colours and lighting noise, for the 32-bit networks of section 4.2."""
     seeds = _split(seed, 5)
     image = random_resized_crop(record, seeds[0], shape, preprocessing)
-    if shape[2] != 3:
-        raise ValueError(f"imagenet_color changes the colours of RGB images, but these have {shape[2]} channels.")
     brightness, contrast, saturation = tf.unstack(tf.random.stateless_uniform([3], seeds[1], 1 - _JITTER, 1 + _JITTER))
     image *= brightness
     image = _blend(image, tf.reduce_mean(tf.image.rgb_to_grayscale(image)), contrast)
@@ -98,14 +96,20 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 }
 
 
-def find_augmentation(name: str) -> Augmentation:
+def find_augmentation(name: str, channels: int) -> Augmentation:
     """The augmentation of that name.
 
+    Args:
+        name: One of ``AUGMENTATIONS``.
+        channels: Channels of the images.
+
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none, or it is not for such images.
     """
     if name not in AUGMENTATIONS:
         raise ValueError(f"Unknown augmentation {name!r}; choose one of {', '.join(AUGMENTATIONS)}.")
+    if AUGMENTATIONS[name] is color_jittered_crop and channels != 3:
+        raise ValueError(f"{name} changes the colours of RGB images, but these have {channels} channels.")
     return AUGMENTATIONS[name]
 
 

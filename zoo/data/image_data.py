@@ -1,14 +1,15 @@
 """What training and evaluation need to know of a data set."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import tensorflow as tf
 
 from larq_melius.preprocessing import Preprocessing
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """The part of the examples that one of several hosts takes: number ``index`` of ``count``."""
 
     index: int

@@ -41,7 +41,7 @@ def training_batches(
     Raises:
         ValueError: If there is no such augmentation, or there are fewer files than hosts.
     """
-    augment = find_augmentation(augmentation)
+    augment = find_augmentation(augmentation, data.input_shape[2])
     files = shard if shard_by == "files" else WHOLE
     examples = data.source.examples("train", (seed, epoch), files).enumerate()
     if shard_by == "examples":

@@ -1,5 +1,6 @@
 """Data sets of tensorflow-datasets, ImageNet among them."""
 
+import logging
 import os
 from typing import Any
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from larq_melius.imagenet import imagenet_classes
 from larq_melius.preprocessing import IMAGENET, Preprocessing
+from larq_melius.weights.home import offline
 from larq_melius.zoo.data.image_data import ImageData, Shard
 
 #: Encoded images in memory while they are shuffled: about 1 GB of ImageNet.
@@ -111,6 +113,13 @@ def _prepare(builder: Any, name: str) -> None:
     if builder.is_prepared():
         return
     folder = builder.data_path.parent.parent
+    if offline():
+        raise OSError(
+            f"{name} is not prepared in {folder}, and LARQ_MELIUS_OFFLINE forbids to download it: unset that, or give "
+            "the folder that has it with --data-dir."
+        )
+    # Each of its many retries would be a line.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         builder.download_and_prepare()
     except AssertionError as error:

@@ -76,7 +76,7 @@ class Checkpoints:
         try:
             progress = json.loads((folder / _PROGRESS).read_text("utf-8"))
             self._checkpoint.read(str(folder / _STATE)).assert_existing_objects_matched().assert_consumed()
-        except (AssertionError, ValueError, OSError, tf.errors.OpError) as error:
+        except Exception as error:  # what TensorFlow raises for a damaged file is of many kinds
             raise ValueError(
                 f"The checkpoint {folder} is damaged, or of another network or optimizer. Remove it to go on from the "
                 "one before, if there is one."

@@ -54,8 +54,9 @@ class FlipCounter(tf.Module):
         rows = []
         for layer, counts in zip(self._layers, self._counts, strict=True):
             values = np.asarray(tf.convert_to_tensor(counts)).ravel()
-            percentiles = map(float, np.percentile(values, [50, 75, 90, 95, 99]))
-            rows.append(LayerFlips(epoch, layer, values.size, float(values.mean()), *percentiles, int(values.max())))
+            p50, p75, p90, p95, p99 = map(float, np.percentile(values, [50, 75, 90, 95, 99]))
+            mean, largest = float(values.mean()), int(values.max())
+            rows.append(LayerFlips(epoch, layer, values.size, mean, p50, p75, p90, p95, p99, largest))
         return rows
 
 

@@ -100,7 +100,7 @@ def _second_stage(
     folder = folder / "first_stage"
     first = replace(
         recipe,
-        quantization=recipe.first_stage,
+        quantization=str(recipe.first_stage),
         epochs=recipe.first_stage_epochs or recipe.epochs,
         first_stage=None,
         first_stage_epochs=None,

@@ -1,0 +1,81 @@
+"""``larq-melius evaluate``."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from larq_melius.cli.errors import library
+from larq_melius.cli.output import json_option, print_columns, print_json
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+#: Classes up to which a table of each fits a terminal.
+_FEW = 20
+
+
+@click.command()
+@click.argument("model")
+@click.option("--dataset", default="imagenet2012", show_default=True, help="Data set to evaluate on.")
+@click.option("--data-dir", type=_FOLDER, help="Where the data set is.")
+@click.option("--split", default="validation", show_default=True, help="Part of the data set.")
+@click.option("--weights", help="Tag or file of a network's weights.  [default: its own]")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images at a time.")
+@click.option("--limit", type=click.IntRange(min=1), help="Evaluate no more than so many images.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for a .tflite file.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write the result to, as 'weights publish --evaluation' takes it.",
+)
+@json_option
+def evaluate(
+    model: str,
+    dataset: str,
+    data_dir: Path | None,
+    split: str,
+    weights: str | None,
+    batch_size: int,
+    limit: int | None,
+    threads: int,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure the accuracy of MODEL: a network's name, a saved Keras file, or an exported .tflite file."""
+    with library():
+        from larq_melius.files import write_atomically
+        from larq_melius.zoo.data import load_data
+        from larq_melius.zoo.evaluation import evaluate as measure
+        from larq_melius.zoo.evaluation import load_network
+
+        data = load_data(dataset, data_dir=data_dir)
+        data.check_split(split)
+        network = load_network(model, data, weights=weights, num_threads=threads)
+        result = measure(network, data, split, batch_size=batch_size, limit=limit)
+        if report is not None:
+            write_atomically(report, (json.dumps(result.to_dict(), indent=2) + "\n").encode())
+    if as_json:
+        print_json(result.to_dict())
+        return
+    _print(result)
+
+
+def _print(result: Any) -> None:
+    rows = [("data", result.data), ("images", f"{result.images:,}"), ("top-1", f"{result.top1:.2%}")]
+    if result.top5 is not None:
+        rows.append(("top-5", f"{result.top5:.2%}"))
+    rows.append(("images per second", f"{result.images_per_second:.3g}"))
+    print_columns(rows)
+    if len(result.classes) > _FEW:
+        hardest = sorted((c for c in result.classes if c.images), key=lambda c: c.right / c.images)[:5]
+        click.echo("\nThe five classes it knows least (--json has all):")
+        print_columns([(c.name, f"{c.right / c.images:.1%}", f"{c.right} of {c.images}") for c in hardest])
+        return
+    click.echo("\nRight class by row, answers by column:")
+    print_columns(
+        [
+            (c.name, *row, f"{c.right / c.images:.1%}" if c.images else "")
+            for c, row in zip(result.classes, result.confusion.tolist(), strict=True)
+        ],
+        ["", *(c.name for c in result.classes), "RIGHT"],
+    )
