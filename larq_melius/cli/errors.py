@@ -63,10 +63,11 @@ def library(*, tensorflow: bool = True) -> Iterator[None]:
         if isinstance(error, click.exceptions.Exit) or click.get_current_context().obj["traceback"]:
             raise
         kind = click.ClickException if isinstance(error, RuntimeError) else UserError
-        raise kind(_message(error)) from error
+        raise kind(error_text(error)) from error
 
 
-def _message(error: Exception) -> str:
+def error_text(error: Exception) -> str:
+    """What an error of the library's says."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import error_text, library
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _entry(path: Path, name: Path) -> dict[str, Any]:
     try:
         run = load_run(path, empty=True)
     except (ValueError, OSError) as error:
-        return {**entry, "error": _message(error)}
+        return {**entry, "error": error_text(error)}
     return {
         **entry,
         "model": run.model,
