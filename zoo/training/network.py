@@ -10,6 +10,7 @@ from larq_melius.models.application import MIN_SIZE
 from larq_melius.models.registry import find_variant
 from larq_melius.zoo.data import ImageData
 from larq_melius.zoo.recipes.recipe import Recipe
+from larq_melius.zoo.training.grouped_convolution import with_split_groups
 from larq_melius.zoo.training.precision import precision
 from larq_melius.zoo.training.quantization import with_quantization
 
@@ -99,13 +100,23 @@ def _start_from(model: tf.keras.Model, recipe: Recipe, options: dict[str, Any]) 
             model.get_layer(layer.name).set_weights(layer.get_weights())
 
 
+def training_network(recipe: Recipe, data: ImageData) -> tf.keras.Model:
+    """The network as it is trained on the devices of this machine, ending in logits."""
+    model = build_network(recipe, data)
+    if not tf.config.list_physical_devices("GPU"):
+        model = with_split_groups(model)
+    if recipe.synchronize_batchnorm:
+        _synchronize_batchnorm(model)
+    return model
+
+
 def deployed_network(recipe: Recipe, data: ImageData) -> tf.keras.Model:
     """The network as it is exported: in 32-bit arithmetic, ending in softmax, with random weights."""
     with precision("float32"):
         return build_network(replace(recipe, initial_weights=None), data, logits=False)
 
 
-def synchronize_batchnorm(model: tf.keras.Model) -> None:
+def _synchronize_batchnorm(model: tf.keras.Model) -> None:
     """Has every batch norm take its statistics over the images of all replicas, and not over each one's own."""
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):

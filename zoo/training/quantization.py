@@ -3,6 +3,8 @@
 import larq as lq
 import tensorflow as tf
 
+from larq_melius.zoo.training.rebuilding import rebuild
+
 
 def with_quantization(model: tf.keras.Model, quantization: str) -> tf.keras.Model:
     """The same network with less of it binary.
@@ -20,15 +22,14 @@ def with_quantization(model: tf.keras.Model, quantization: str) -> tf.keras.Mode
     if quantization == "binary":
         return model
 
-    def clone(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
+    def change(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer | None:
+        if not isinstance(layer, lq.layers.QuantConv2D):
+            return None
         config = layer.get_config()
-        if isinstance(layer, lq.layers.QuantConv2D):
-            if quantization != "float_activations":
-                config["kernel_quantizer"] = None
-            if quantization != "float_weights":
-                config["input_quantizer"] = lq.activations.hard_tanh
+        if quantization != "float_activations":
+            config["kernel_quantizer"] = None
+        if quantization != "float_weights":
+            config["input_quantizer"] = lq.activations.hard_tanh
         return layer.__class__.from_config(config)
 
-    clone_of_model = tf.keras.models.clone_model(model, clone_function=clone)
-    clone_of_model.set_weights(model.get_weights())
-    return clone_of_model
+    return rebuild(model, change)

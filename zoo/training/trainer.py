@@ -26,11 +26,10 @@ from larq_melius.zoo.training.flips import FlipCounter
 from larq_melius.zoo.training.interruption import StopRequest, TrainingStopped
 from larq_melius.zoo.training.network import (
     average_batchnorm_statistics,
-    build_network,
     deployed_network,
     network_name,
     network_stem,
-    synchronize_batchnorm,
+    training_network,
 )
 from larq_melius.zoo.training.optimization import learning_rate, optimizer_for
 from larq_melius.zoo.training.pace import Pace
@@ -158,9 +157,7 @@ class _Run:
         self._rate = learning_rate(recipe, self._epoch_steps)
         tf.keras.utils.set_random_seed(recipe.seed)
         with self._strategy.scope():
-            self._model = build_network(recipe, data)
-            if recipe.synchronize_batchnorm:
-                synchronize_batchnorm(self._model)
+            self._model = training_network(recipe, data)
             self._optimizer = optimizer_for(recipe, self._rate)
             self._optimizer.build(self._model.trainable_variables)
             self._flips = FlipCounter(self._model, recipe.flips)
