@@ -10,6 +10,7 @@ from larq_melius.models.application import MIN_SIZE
 from larq_melius.models.registry import find_variant
 from larq_melius.zoo.data import ImageData
 from larq_melius.zoo.recipes.recipe import Recipe
+from larq_melius.zoo.training.binary_convolution import with_shifted_padding
 from larq_melius.zoo.training.grouped_convolution import with_split_groups
 from larq_melius.zoo.training.precision import precision
 from larq_melius.zoo.training.quantization import with_quantization
@@ -102,7 +103,7 @@ def _start_from(model: tf.keras.Model, recipe: Recipe, options: dict[str, Any]) 
 
 def training_network(recipe: Recipe, data: ImageData) -> tf.keras.Model:
     """The network as it is trained on the devices of this machine, ending in logits."""
-    model = build_network(recipe, data)
+    model = with_shifted_padding(build_network(recipe, data))
     if not tf.config.list_physical_devices("GPU"):
         model = with_split_groups(model)
     if recipe.synchronize_batchnorm:
