@@ -9,15 +9,16 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "cifar10": {"augmentation": "crop_flip"},
     "cifar100": {"augmentation": "crop_flip"},
     "mnist": {"augmentation": "shift", "epochs": 20},
-    "digits": {"augmentation": "digits", "epochs": 10, "batch_size": 32, "warmup_epochs": 0.0},
-    "synthetic": {"augmentation": "none", "epochs": 1, "warmup_epochs": 0.0},
+    "digits": {"augmentation": "digits", "epochs": 10, "batch_size": 32},
+    "synthetic": {"augmentation": "none", "epochs": 1},
 }
 
 
 def adapt(recipe: Recipe, dataset: str) -> Recipe:
     """A recipe for another data set: the augmentation that suits its images, and fewer epochs on the small ones.
 
-    The base rate goes with its reference batch, so a smaller batch lowers the rate by the recipe's rule.
+    Warm-up and decay keep their place among the epochs. The base rate goes with its reference batch, so a smaller
+    batch lowers the rate by the recipe's rule.
 
     Args:
         recipe: The recipe.
@@ -25,4 +26,10 @@ def adapt(recipe: Recipe, dataset: str) -> Recipe:
     """
     if dataset == recipe.dataset:
         return recipe
-    return recipe.override({"dataset": dataset, **_SETTINGS.get(dataset.partition(":")[0], {})})
+    settings = _SETTINGS.get(dataset.partition(":")[0], {})
+    shrink = settings.get("epochs", recipe.epochs) / recipe.epochs
+    schedule = {
+        "warmup_epochs": recipe.warmup_epochs * shrink,
+        "decay_epochs": tuple(epoch * shrink for epoch in recipe.decay_epochs),
+    }
+    return recipe.override({"dataset": dataset, **settings, **schedule})

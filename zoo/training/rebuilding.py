@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-Layer = tf.keras.layers.Layer
 
-
-def rebuild(model: tf.keras.Model, change: Callable[[Layer], Layer | None]) -> tf.keras.Model:
+def rebuild(
+    model: tf.keras.Model, change: Callable[[tf.keras.layers.Layer], tf.keras.layers.Layer | None]
+) -> tf.keras.Model:
     """Builds a network again, with other layers where ``change`` gives one.
 
     Args:
@@ -19,7 +19,7 @@ def rebuild(model: tf.keras.Model, change: Callable[[Layer], Layer | None]) -> t
         A network of its own with the same weights.
     """
 
-    def clone(layer: Layer) -> Layer:
+    def clone(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         return change(layer) or layer.__class__.from_config(layer.get_config())
 
     rebuilt = tf.keras.models.clone_model(model, clone_function=clone)
