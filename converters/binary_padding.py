@@ -49,6 +49,15 @@ def mirrored_layers(model: tf.keras.Model) -> set[str]:
     return mirrored
 
 
+def can_mirror(model: tf.keras.Model) -> bool:
+    """Whether weights for a padding of -1 can be turned into weights for that of this network."""
+    try:
+        mirrored_layers(model)
+    except ValueError:
+        return False
+    return True
+
+
 def _inputs(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
     """The layers whose outputs a layer reads."""
     return tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []

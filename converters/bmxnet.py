@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.conventions import AUTHORS
-from larq_melius.converters.binary_padding import mirrored_layers, with_sign
+from larq_melius.converters.binary_padding import can_mirror, mirrored_layers, with_sign
 from larq_melius.converters.mxnet_params import read_params
 from larq_melius.layers import ImprovementMerge
 from larq_melius.models.registry import find_variant
@@ -58,7 +58,7 @@ def bmxnet_to_keras(
     stem: str | None = None,
     input_shape: tuple[int, int, int] | None = None,
     classifier_activation: Any = "softmax",
-    binary_pad_value: float = 1.0,
+    binary_pad_value: float | None = None,
 ) -> tf.keras.Model:
     """Builds a network of the zoo with the weights of a BMXNet-v2 checkpoint.
 
@@ -72,8 +72,8 @@ def bmxnet_to_keras(
         input_shape: Height, width and channels of the image; the network's usual ones by default.
         classifier_activation: Activation of the classifier; ``None`` for logits.
         binary_pad_value: What the network pads binarized maps with: 1, or the authors' own -1, which Larq Compute
-            Engine does not run as a binary convolution. ResNetE needs -1 (see Raises). Weights saved from a network
-            that pads with -1 are right in another such network only.
+            Engine does not run as a binary convolution. By default it is 1, and -1 for ResNetE and Bi-Real-Net (see
+            Raises). Weights saved from a network that pads with -1 are right in another such network only.
 
     Returns:
         The network, with as many classes as the file has. It expects the images as the authors normalized them.
@@ -94,14 +94,20 @@ def bmxnet_to_keras(
         classes = _count_classes(params)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    network = function(
-        weights=None,
-        input_shape=input_shape,
-        classes=classes,
-        classifier_activation=classifier_activation,
-        stem=stem,
-        convention=replace(AUTHORS, binary_pad_value=binary_pad_value),
-    )
+
+    def build(pad_value: float) -> tf.keras.Model:
+        return function(
+            weights=None,
+            input_shape=input_shape,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            stem=stem,
+            convention=replace(AUTHORS, binary_pad_value=pad_value),
+        )
+
+    network = build(1.0 if binary_pad_value is None else binary_pad_value)
+    if binary_pad_value is None and not can_mirror(network):
+        network = build(-1.0)
     try:
         convert_bmxnet(params, network)
     except ValueError as error:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -21,6 +22,7 @@ def import_weights(
     model: str,
     *,
     stem: str | None = None,
+    input_shape: tuple[int, int, int] | None = None,
     format: str | None = None,  # noqa: A002 - what it is called everywhere
 ) -> tf.keras.Model:
     """Builds a network of the zoo with the weights of another project's file.
@@ -30,10 +32,12 @@ def import_weights(
             ``.ckpt``; needs PyTorch), or weights of the Larq Zoo (``.h5``).
         model: Name of the network, such as ``"MeliusNet22"``.
         stem: The stem of the network in the file; recognised by default.
+        input_shape: Height, width and channels of the images; the network's usual ones by default.
         format: ``"bmxnet"``, ``"bitorch"`` or ``"larq_zoo"``; recognised by the file's content by default.
 
     Returns:
-        The network, which computes what the file's own project computes.
+        The network, which computes what the file's own project computes. ResNetE and Bi-Real-Net of the authors and of
+        BITorch keep their padding of -1, so their weights fit no other network, and LCE does not run them.
 
     Raises:
         ImportError: If the format needs a package that is not installed.
@@ -44,18 +48,19 @@ def import_weights(
         >>> network = import_weights("meliusnet22.pth", "MeliusNet22")  # doctest: +SKIP
     """
     found = recognise_format(source) if format is None else format
+    options: dict[str, Any] = {"stem": stem} if input_shape is None else {"stem": stem, "input_shape": input_shape}
     if found == "bmxnet":
         from larq_melius.converters.bmxnet import bmxnet_to_keras
 
-        return bmxnet_to_keras(source, model, stem=stem)
+        return bmxnet_to_keras(source, model, **options)
     if found == "bitorch":
         from larq_melius.converters.bitorch import bitorch_to_keras
 
-        return bitorch_to_keras(source, model, stem=stem)
+        return bitorch_to_keras(source, model, **options)
     if found == "larq_zoo":
         from larq_melius.converters.larq_zoo import larq_zoo_to_keras
 
-        return larq_zoo_to_keras(source, model, stem=stem)
+        return larq_zoo_to_keras(source, model, **options)
     raise ValueError(f"Unknown format {found!r}; choose one of {list(FORMATS)}.")
 
 

@@ -15,9 +15,11 @@ import pytest
 import tensorflow as tf
 
 from larq_melius.conventions import AUTHORS
+from larq_melius.converters import bmxnet, import_weights
 from larq_melius.converters.bmxnet import bmxnet_to_keras, convert_bmxnet
 from larq_melius.converters.mxnet_params import read_params
 from larq_melius.models.meliusnet import MeliusNet
+from larq_melius.models.registry import find_variant
 from larq_melius.models.resnet_e import ResNetE
 
 DATA = Path(__file__).with_name("data")
@@ -117,6 +119,23 @@ def test_residual_networks_cannot_turn_the_padding(load: Callable[..., Any]) -> 
         ValueError, match=r"stage1_block1_conv has no batch norm of its own in front.*binary_pad_value=-1"
     ):
         convert_bmxnet(params, build("residual"))
+
+
+def test_residual_networks_of_the_zoo_keep_the_padding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """ResNetE18 is large: one as small as the fixture takes its place."""
+    with np.load(DATA / "bmxnet_residual.npz") as archive:
+        arrays = dict(archive)
+    path = tmp_path / "residual.params"
+    path.write_bytes(arrays["parameters"].tobytes())
+
+    variant = replace(find_variant("ResNetE18"), function=_residual)
+    monkeypatch.setattr(bmxnet, "find_variant", lambda name: variant)
+    model = import_weights(path, "ResNetE18", input_shape=(8, 8, 1))
+    assert {layer.pad_values for layer in model.layers if hasattr(layer, "pad_values")} <= {-1.0, 0.0}
+    expected = build("residual", pad_value=-1.0)
+    convert_bmxnet(read_params(path), expected)
+    for ours, others in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, others)
 
 
 @pytest.mark.parametrize("kwargs", [{"binary": False}, {"convention": "larq_zoo"}, {"stem": "conv7x7"}])

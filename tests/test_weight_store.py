@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import larq_melius as lm
+from larq_melius.preprocessing import Preprocessing
 from larq_melius.weights import (
     WeightsUnavailableError,
     cached_path,
@@ -28,9 +29,12 @@ from larq_melius.weights import (
     store,
 )
 from larq_melius.weights.home import home
+from larq_melius.weights.records import read_user_registry
 from larq_melius.weights.user_registry import add_weights, remove_weights
 
 ARGUMENTS = {"classes": 3, "input_shape": (16, 16, 1)}
+#: What the file of these networks is registered with.
+OWN = {"input_shape": (16, 16, 1), "classes": "abc", "preprocessing": Preprocessing((128.0,), (64.0,))}
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -276,19 +280,17 @@ def test_headless_network_from_a_file_with_and_without_the_top(server, weights, 
     whole = lm.get_model("MeliusNetTiny", weights="test", classifier_activation=None, **ARGUMENTS)
     np.testing.assert_allclose(features.predict(x, verbose=0) @ kernel + bias, whole.predict(x, verbose=0), rtol=1e-4)
     headless = save_packed(features, tmp_path / "notop.npz")
-    add_weights(headless, "MeliusNetTiny", "test", include_top=False, input_shape=(16, 16, 1), classes="abc")
+    add_weights(headless, "MeliusNetTiny", "test", include_top=False, **OWN)
     again = lm.get_model("MeliusNetTiny", weights="test", **arguments)
     np.testing.assert_array_equal(again.predict(x, verbose=0), features.predict(x, verbose=0))
     assert find_record("MeliusNetTiny", "test", "thumbnail", include_top=False).include_top is False
 
 
 def test_own_file_by_a_tag(weights, model) -> None:
-    added = add_weights(
-        weights, "meliusnettiny", "mine", input_shape=(16, 16, 1), classes="abc", top1=0.5, licence="MIT"
-    )
+    added = add_weights(weights, "meliusnettiny", "mine", top1=0.5, licence="MIT", **OWN)
     assert added in list_records()
     assert_same(model, lm.MeliusNetTiny(weights="mine", **ARGUMENTS))
-    replaced = add_weights(weights, "MeliusNetTiny", "mine", input_shape=(16, 16, 1), classes="abc", top1=0.6)
+    replaced = add_weights(weights, "MeliusNetTiny", "mine", top1=0.6, **OWN)
     assert [r.top1 for r in list_records() if r.tag == "mine"] == [0.6]
     remove_weights(replaced)
     assert not [r for r in list_records() if r.tag == "mine"]
@@ -297,9 +299,31 @@ def test_own_file_by_a_tag(weights, model) -> None:
         lm.MeliusNetTiny(weights="mine")
 
 
+def test_processes_may_add_at_the_same_time(weights) -> None:
+    """Without the lock, one's entry is lost when another writes what it had read before."""
+    code = """
+import sys
+from larq_melius.preprocessing import Preprocessing
+from larq_melius.weights.user_registry import add_weights
+sys.stdin.readline()
+for number in range(5):
+    add_weights(sys.argv[1], "MeliusNetTiny", f"tag-{sys.argv[2]}-{number}", input_shape=(16, 16, 1), classes="abc",
+                preprocessing=Preprocessing((128.0,), (64.0,)))
+"""
+    adders = [
+        subprocess.Popen([sys.executable, "-c", code, weights, str(number)], stdin=subprocess.PIPE, cwd=weights.parent)
+        for number in range(3)
+    ]
+    for adder in adders:
+        adder.communicate(b"go\n")
+    assert [adder.returncode for adder in adders] == [0, 0, 0]
+    expected = {f"tag-{process}-{number}" for process in range(3) for number in range(5)}
+    assert expected == {record.tag for record in read_user_registry()}
+
+
 def test_file_of_another_network_is_not_added(weights) -> None:
     with pytest.raises(ValueError, match=r"another network|expects"):
-        add_weights(weights, "ResNetE18", "mine", stem="thumbnail", input_shape=(16, 16, 1), classes="abc")
+        add_weights(weights, "ResNetE18", "mine", stem="thumbnail", **OWN)
     assert not home().exists()
 
 
@@ -327,7 +351,7 @@ def test_registered_addresses_are_those_of_real_releases() -> None:
 
 def test_own_file_with_the_top_comes_before_a_published_one_without() -> None:
     own = save_packed(lm.MeliusNetTiny(weights=None), home().parent / "own.npz")
-    add_weights(own, "MeliusNetTiny", "digits", classes="0123456789", input_shape=(8, 8, 1))
+    add_weights(own, "MeliusNetTiny", "digits", **{**OWN, "classes": "0123456789", "input_shape": (8, 8, 1)})
     for include_top in (True, False):
         assert find_record("MeliusNetTiny", "digits", "thumbnail", include_top=include_top).file != (
             "meliusnet_tiny_digits.npz"

@@ -1,5 +1,6 @@
 """``larq-melius weights``: what there is, getting it, checking it, adding to it."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from larq_melius.cli.publish import publish
 
 _STEMS = click.Choice(["grouped", "conv7x7", "thumbnail"])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_IMAGENET_CLASSES = 1000
 
 
 @click.group()
@@ -23,7 +25,10 @@ def weights() -> None:
 @click.argument("model", required=False)
 @json_option
 def list_(model: str | None, as_json: bool) -> None:
-    """List the registered weight files, of all networks or of MODEL."""
+    """List the registered weight files, of all networks or of MODEL.
+
+    A file is shipped with the package, cached on this machine, damaged there, or not here.
+    """
     with library():
         entries = [
             {
@@ -36,6 +41,8 @@ def list_(model: str | None, as_json: bool) -> None:
                 "measured_by": record.measured_by,
                 "state": _state(record),
                 "file": record.file,
+                "path": _path_here(record),
+                "urls": list(record.urls),
                 "licence": record.licence,
                 "source": record.source,
             }
@@ -62,10 +69,10 @@ def list_(model: str | None, as_json: bool) -> None:
 
 @weights.command()
 @click.argument("model")
-@click.option("--tag", default="imagenet", show_default=True, help="Which weights.")
+@click.option("--tag", help="Which weights. [default: the network's own]")
 @click.option("--stem", type=_STEMS, help="First layers. [default: the network's own]")
 @click.option("--no-top", is_flag=True, help="The file without the classifier.")
-def fetch(model: str, tag: str, stem: str | None, no_top: bool) -> None:
+def fetch(model: str, tag: str | None, stem: str | None, no_top: bool) -> None:
     """Get the weights of MODEL onto this machine, and print where they are."""
     with library():
         from larq_melius.weights import locate
@@ -79,10 +86,13 @@ def fetch(model: str, tag: str, stem: str | None, no_top: bool) -> None:
 def verify(model: str | None) -> None:
     """Check the hashes of all weight files on this machine, or of those of MODEL."""
     with library():
-        states = [(record.file, _state(record)) for record in _records(model)]
-    here = [(file, state) for file, state in states if state != "not here"]
+        states = [(record.file, _state(record), _path_here(record)) for record in _records(model)]
+    here = [(file, state) for file, state, path in states if path is not None]
+    if not here:
+        click.echo("None of the files is on this machine.")
+        return
     print_columns(here)
-    damaged = [file for file, state in here if state == "damaged"]
+    damaged = [path for _, state, path in states if path is not None and state == "damaged"]
     if damaged:
         raise click.ClickException(f"Damaged: {', '.join(damaged)}. Fetch or add them again.")
 
@@ -100,6 +110,12 @@ def verify(model: str | None) -> None:
 @click.option("--std", type=Numbers(), help="Standard deviation of each channel. [default: ImageNet's]")
 @click.option("--top1", type=click.FloatRange(0, 1), help="Share of correct answers, 0 to 1.")
 @click.option("--top5", type=click.FloatRange(0, 1), help="Share of answers with the correct one among five.")
+@click.option(
+    "--crop-fraction", type=click.FloatRange(0, 1, min_open=True), help="Central part of images that is kept."
+)
+@click.option("--interpolation", type=click.Choice(["bilinear", "bicubic", "box"]), help="How images are resized.")
+@click.option("--trained-on", default="", help="Data set and split of the training.")
+@click.option("--measured-by", default="", help="Who measured the accuracy.")
 @click.option("--source", default="", help="How, or by whom, the weights were made.")
 @click.option("--licence", default="", help="SPDX identifier.")
 def add(
@@ -110,6 +126,8 @@ def add(
     labels: Path | None,
     mean: tuple[float, ...] | None,
     std: tuple[float, ...] | None,
+    crop_fraction: float | None,
+    interpolation: str | None,
     **fields: Any,
 ) -> None:
     """Register the weight FILE, so that weights= finds it by its tag on this machine."""
@@ -119,9 +137,12 @@ def add(
         from larq_melius.weights.user_registry import add_weights
 
         channels = find_variant(model).input_shape[2]
-        preprocessing = IMAGENET
-        if mean is not None or std is not None:
-            preprocessing = Preprocessing(mean or IMAGENET.mean, std or IMAGENET.std, IMAGENET.crop_fraction)
+        preprocessing = Preprocessing(
+            mean or IMAGENET.mean,
+            std or IMAGENET.std,
+            crop_fraction or IMAGENET.crop_fraction,
+            interpolation or IMAGENET.interpolation,
+        )
         record = add_weights(
             file,
             model,
@@ -144,7 +165,7 @@ def remove(model: str, tag: str, stem: str | None, no_top: bool) -> None:
     with library():
         from larq_melius.weights.user_registry import remove_weights
 
-        record = _find(model, tag, stem, include_top=not no_top)
+        record = _exactly(model, tag, stem, include_top=not no_top)
         remove_weights(record)
     click.echo(f"Removed {record.file}.")
 
@@ -154,10 +175,11 @@ def remove(model: str, tag: str, stem: str | None, no_top: bool) -> None:
 @click.option("--model", required=True, help="Name of the network in the file.")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--stem", type=_STEMS, help="First layers. [default: those of the file]")
+@click.option("--input-size", type=click.IntRange(min=1), help="Side of the image. [default: the network's own]")
 @click.option(
     "--format", "kind", type=click.Choice(["bmxnet", "bitorch", "larq_zoo"]), help="[default: that of the file]"
 )
-def import_(source: Path, model: str, output: Path, stem: str | None, kind: str | None) -> None:
+def import_(source: Path, model: str, output: Path, stem: str | None, input_size: int | None, kind: str | None) -> None:
     """Convert SOURCE, a checkpoint of BMXNet-v2 (.params), BITorch (.pth, .ckpt) or the Larq Zoo (.h5).
 
     The suffix of the output says what is written: .npz (packed, one bit a binary weight), .h5 (Keras weights) or
@@ -167,21 +189,29 @@ def import_(source: Path, model: str, output: Path, stem: str | None, kind: str 
         raise click.UsageError(f"{output} must end in .npz, .h5 or .keras.")
     with library():
         from larq_melius.converters import import_weights, recognise_format
+        from larq_melius.models.registry import find_variant
         from larq_melius.weights.saving import save_weights
 
         kind = kind or recognise_format(source)
-        network = import_weights(source, model, stem=stem, format=kind)
+        shape = {"input_shape": (input_size, input_size, find_variant(model).input_shape[2])} if input_size else {}
+        network = import_weights(source, model, stem=stem, format=kind, **shape)
         if output.suffix != ".keras" and _pads_with_minus_one(network):
             raise ValueError(
                 f"{model} from {source} pads with -1, which the weights alone do not tell, and would be wrong in the "
                 "zoo's own network: write the whole model, to a .keras file."
             )
         save_weights(network, output)
+        options = _options_for_add(network, model, kind)
+        other_padding = _pads_with_minus_one(network)
     click.echo(f"Wrote {output} ({output.stat().st_size:,} bytes).")
-    if output.suffix != ".keras":
-        convention = " --convention larq_zoo" if kind == "larq_zoo" else ""
-        click.echo("To use it by a tag, with the stem of the file:")
-        click.echo(f"  larq-melius weights add {output} --model {model} --tag imagenet{convention}")
+    if other_padding:
+        click.echo(
+            "It pads with -1, as it was trained, which no network of the zoo and no LceBconv2d does: it cannot be "
+            "exported or registered; use it with tf.keras.models.load_model."
+        )
+        return
+    click.echo("To use it by a tag:")
+    click.echo(f"  larq-melius weights add {shlex.quote(str(output))} {options}")
 
 
 weights.add_command(publish)
@@ -195,25 +225,76 @@ def _records(model: str | None) -> list[Any]:
     return [record for record in list_records() if name in (None, record.model)]
 
 
-def _find(model: str, tag: str, stem: str | None, *, include_top: bool) -> Any:
+def _find(model: str, tag: str | None, stem: str | None, *, include_top: bool) -> Any:
     from larq_melius.models.registry import find_variant
     from larq_melius.weights.loading import check_weights
 
     variant = find_variant(model)
+    tag = tag or variant.weights
     if Path(tag).exists():
         raise UserError(f"--tag names weights of the registry, but {tag} is a file.")
     return check_weights(tag, variant.name, stem or variant.stem, include_top=include_top)
 
 
-def _state(record: Any) -> str:
-    from larq_melius.weights.store import cached_path, is_intact, shipped_path
+def _exactly(model: str, tag: str, stem: str | None, *, include_top: bool) -> Any:
+    """The record of that very file: nothing must be removed in the place of another."""
+    from larq_melius.models.registry import find_variant
+
+    variant = find_variant(model)
+    key = (variant.name, tag, stem or variant.stem, include_top)
+    record = next((record for record in _records(model) if record.key == key), None)
+    if record is None:
+        raise UserError(
+            f"There is no file of {tag!r} weights of {variant.name} with the {key[2]} stem and "
+            f"{'with' if include_top else 'without'} the classifier: see 'larq-melius weights list {variant.name}'."
+        )
+    if _path_here(record) is None:
+        raise UserError(f"{record.file} is not on this machine.")
+    return record
+
+
+def _path_here(record: Any) -> str | None:
+    from larq_melius.weights.store import cached_path, shipped_path
 
     path = shipped_path(record) or cached_path(record)
-    if not path.is_file():
+    return str(path) if path.is_file() else None
+
+
+def _state(record: Any) -> str:
+    from larq_melius.weights.store import is_intact, shipped_path
+
+    path = _path_here(record)
+    if path is None:
         return "not here"
-    if not is_intact(record, path):
+    if not is_intact(record, Path(path)):
         return "damaged"
-    return "shipped" if shipped_path(record) else "here"
+    return "shipped" if shipped_path(record) else "cached"
+
+
+def _options_for_add(network: Any, model: str, kind: str) -> str:
+    """The options of ``weights add`` that fit an imported network, where they are not the usual ones."""
+    from larq_melius.models.registry import find_variant
+    from larq_melius.weights.loading import CLASSIFIER
+
+    variant = find_variant(model)
+    options = ["--model", variant.name, "--tag", "imagenet"]
+    stem = _stem_of(network)
+    if stem != variant.stem:
+        options += ["--stem", stem]
+    if kind == "larq_zoo":
+        options += ["--convention", "larq_zoo"]
+    if network.layers[-1].name != CLASSIFIER:
+        options += ["--no-top"]
+    elif network.output_shape[-1] != _IMAGENET_CLASSES:
+        options += ["--labels", "LABELS.txt"]
+    return " ".join(options)
+
+
+def _stem_of(network: Any) -> str:
+    names = {layer.name for layer in network.layers}
+    if "stem_conv1" in names:
+        return "grouped"
+    return "conv7x7" if "stem_bn" in names else "thumbnail"
 
 
 def _pads_with_minus_one(network: Any) -> bool:

@@ -8,6 +8,9 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
+#: Attributes of layers that change what they compute, but not the shapes of their weights.
+_COMPUTATION = ("strides", "padding", "pad_values", "value", "groups", "pool_size", "epsilon")
+
 
 def load_keras(model: tf.keras.Model, path: Path, *, skip: tuple[str, ...] = ()) -> None:
     """Sets a model's weights from a file of the same network, matched by the names of layers.
@@ -23,7 +26,7 @@ def load_keras(model: tf.keras.Model, path: Path, *, skip: tuple[str, ...] = ())
     if path.name.endswith(".weights.h5"):
         _load_by_structure(model, path)
         return
-    stored = _of_saved_model(path) if path.suffix == ".keras" else _of_hdf5(path)
+    stored = _of_saved_model(path, model) if path.suffix == ".keras" else _of_hdf5(path)
     values: list[tuple[Any, np.ndarray]] = []
     for layer in model.layers:
         weights = layer.weights
@@ -51,13 +54,28 @@ def _load_by_structure(model: tf.keras.Model, path: Path) -> None:
         raise ValueError(f"{path} does not hold the weights of {model.name}: {reason}") from error
 
 
-def _of_saved_model(path: Path) -> dict[str, list[np.ndarray]]:
+def _of_saved_model(path: Path, model: tf.keras.Model) -> dict[str, list[np.ndarray]]:
     try:
         saved = tf.keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} is not a Keras file that can be read: {reason}") from error
-    return {layer.name: layer.get_weights() for layer in saved.layers}
+    layers = {layer.name: layer for layer in saved.layers}
+    for layer in model.layers:
+        if layer.name in layers:
+            _check_same_computation(path, layers[layer.name], layer)
+    return {name: layer.get_weights() for name, layer in layers.items()}
+
+
+def _check_same_computation(path: Path, saved: tf.keras.layers.Layer, layer: tf.keras.layers.Layer) -> None:
+    """Unlike other files, a whole model tells what its weights were trained for."""
+    for attribute in _COMPUTATION:
+        theirs, ours = getattr(saved, attribute, None), getattr(layer, attribute, None)
+        if theirs != ours:
+            raise ValueError(
+                f"{path}: layer {layer.name} was saved with {attribute}={theirs!r}, but the network has {ours!r}. Its "
+                "weights are for another network or convention."
+            )
 
 
 def _of_hdf5(path: Path) -> dict[str, list[np.ndarray]]:

@@ -90,7 +90,12 @@ def _unavailable(weights: str, model: str | None, stem: str) -> str:
     if stems:
         return (
             f"{model} has {weights!r} weights with the {' and the '.join(stems)} stem only, not with the {stem} one: "
-            f"pass stem={stems[0]!r}."
+            f"pass stem={stems[0]!r} (--stem {stems[0]})."
+        )
+    if (model, weights, stem) in {(record.model, record.tag, record.stem) for record in list_records()}:
+        return (
+            f"The {weights!r} weights of {model} are without the classifier: pass include_top=False (--no-top), or "
+            "weights=None."
         )
     others = sorted({record.model for record in records if record.tag == weights})
     return (

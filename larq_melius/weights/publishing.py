@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from larq_melius.prediction import Classifier, imagenet_labels
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.weights.model_card import Provenance, write_card
 from larq_melius.weights.packed import save_packed
-from larq_melius.weights.records import WeightsRecord, find_record
+from larq_melius.weights.records import WeightsRecord, check_tag, find_record
 from larq_melius.weights.store import file_hash
 
 CARD = "MODEL_CARD.md"
@@ -125,9 +124,7 @@ def publish(
 
 
 def _check(tag: str, folder: Path, url_base: str | None) -> None:
-    # weights= takes what has a dot or a slash in it for a path.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", tag) or tag.lower() == "none":
-        raise ValueError(f"A tag is made of letters, digits, - and _, and is not 'none'; got {tag!r}.")
+    check_tag(tag)
     if url_base is not None and "://" not in url_base:
         raise ValueError(
             f"The address of the files must be a URL such as https://example.org/weights, got {url_base!r}."

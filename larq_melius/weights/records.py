@@ -1,6 +1,7 @@
 """The registry of weight files: one entry per file, in ``registry.json`` beside this module and in the user's own."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -91,6 +92,12 @@ class WeightsRecord:
     def key(self) -> tuple[str, str, str, bool]:
         """What tells one record from another: model, tag, stem, and whether the classifier is in the file."""
         return self.model, self.tag, self.stem, self.include_top
+
+
+def check_tag(tag: str) -> None:
+    """Raises ``ValueError`` for what cannot be a tag: ``weights=`` takes what has a dot or a slash for a path."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", tag) or tag.lower() == "none":
+        raise ValueError(f"A tag is made of letters, digits, - and _, and is not 'none'; got {tag!r}.")
 
 
 def user_registry() -> Path:

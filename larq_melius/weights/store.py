@@ -46,9 +46,11 @@ def locate(record: WeightsRecord) -> Path:
         WeightsUnavailableError: If the file is not here and cannot be had: no server answers, the network must not be
             touched, or what comes is not the file.
     """
-    path = shipped_path(record) or cached_path(record)
-    if path.is_file() and is_intact(record, path):
-        return path
+    shipped = shipped_path(record)
+    if shipped is not None:
+        if not is_intact(record, shipped):
+            raise WeightsUnavailableError(f"{shipped} is damaged: install larq-melius again.")
+        return shipped
     return fetch(record)
 
 

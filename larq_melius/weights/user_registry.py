@@ -11,7 +11,7 @@ from larq_melius.files import write_atomically
 from larq_melius.imagenet import imagenet_classes
 from larq_melius.models.registry import find_variant
 from larq_melius.preprocessing import IMAGENET, Preprocessing
-from larq_melius.weights.records import WeightsRecord, read_user_registry, user_registry
+from larq_melius.weights.records import WeightsRecord, check_tag, read_user_registry, user_registry
 from larq_melius.weights.store import cached_path, file_hash, shipped_path
 
 _Records = tuple[WeightsRecord, ...]
@@ -57,9 +57,12 @@ def add_weights(
         ValueError: If the file does not fit the network.
     """
     path = Path(path)
+    check_tag(tag)
     variant = find_variant(model)
     stem = stem or variant.stem
     shape = input_shape or variant.input_shape
+    if len(preprocessing.mean) != shape[2] or len(preprocessing.std) != shape[2]:
+        raise ValueError(f"The images of {variant.name} have {shape[2]} channels: give mean and std of as many.")
     names = tuple(classes) if classes is not None else tuple(name for _, name in imagenet_classes())
     # Only what loads is registered.
     variant.function(
