@@ -1,6 +1,7 @@
 """The recipes: how the authors trained each network, and the networks of their ablation studies."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from larq_melius.zoo.recipes.recipe import Recipe
 
@@ -21,6 +22,20 @@ class Preset:
     top1: float | None = None
     top5: float | None = None
 
+
+# GluonCV's settings for 32-bit networks, with which section 4.2 trains.
+_GLUONCV: dict[str, Any] = {
+    "stem": "conv7x7",
+    "augmentation": "imagenet_color",
+    "epochs": 90,
+    "batch_size": 256,
+    "reference_batch_size": 256,
+    "rate_scaling": "linear",
+    "optimizer": "sgd",
+    "learning_rate": 0.1,
+    "warmup_epochs": 5.0,
+    "weight_decay": 1e-4,
+}
 
 #: The recipes by name. Those of the paper's networks are section 4.1 with the settings that the authors' logs state.
 PRESETS: dict[str, Preset] = {
@@ -90,16 +105,7 @@ PRESETS: dict[str, Preset] = {
         Recipe(
             "MeliusNet",
             architecture={"num_blocks": [4, 4, 4, 3], "transition_filters": [160, 192, 224], "binary": False},
-            stem="conv7x7",
-            augmentation="imagenet_color",
-            epochs=90,
-            batch_size=256,
-            reference_batch_size=256,
-            rate_scaling="linear",
-            optimizer="sgd",
-            learning_rate=0.1,
-            warmup_epochs=5,
-            weight_decay=1e-4,
+            **_GLUONCV,
         ),
         "the 32-bit MeliusNet of section 4.2",
     ),
@@ -112,16 +118,7 @@ PRESETS: dict[str, Preset] = {
                 "improvement": None,
                 "binary": False,
             },
-            stem="conv7x7",
-            augmentation="imagenet_color",
-            epochs=90,
-            batch_size=256,
-            reference_batch_size=256,
-            rate_scaling="linear",
-            optimizer="sgd",
-            learning_rate=0.1,
-            warmup_epochs=5,
-            weight_decay=1e-4,
+            **_GLUONCV,
         ),
         "the 32-bit DenseNet of section 4.2",
     ),

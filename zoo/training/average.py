@@ -15,6 +15,10 @@ def averaged_weights(model: tf.keras.Model, optimizer: tf.keras.optimizers.Optim
         return
     weights = [variable.numpy() for variable in model.trainable_variables]
     inner.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # Keras averages what is there before constraints have acted, such as the clipping of latent weights.
+        if variable.constraint is not None:
+            variable.assign(variable.constraint(variable))
     try:
         yield
     finally:
