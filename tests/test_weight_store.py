@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from larq_melius.weights import (
     store,
 )
 from larq_melius.weights.home import home
-from larq_melius.weights.records import read_user_registry
+from larq_melius.weights.records import read_user_registry, user_registry
 from larq_melius.weights.user_registry import add_weights, remove_weights
 
 ARGUMENTS = {"classes": 3, "input_shape": (16, 16, 1)}
@@ -299,26 +300,42 @@ def test_own_file_by_a_tag(weights, model) -> None:
         lm.MeliusNetTiny(weights="mine")
 
 
-def test_processes_may_add_at_the_same_time(weights) -> None:
-    """Without the lock, one's entry is lost when another writes what it had read before."""
-    code = """
+ADDER = """
 import sys
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.weights.user_registry import add_weights
+
+print("ready", flush=True)
 sys.stdin.readline()
-for number in range(5):
-    add_weights(sys.argv[1], "MeliusNetTiny", f"tag-{sys.argv[2]}-{number}", input_shape=(16, 16, 1), classes="abc",
+for number in range(10):
+    add_weights(sys.argv[1], "MeliusNetTiny", f"{sys.argv[2]}-{number}", input_shape=(16, 16, 1), classes="abc",
                 preprocessing=Preprocessing((128.0,), (64.0,)))
 """
-    adders = [
-        subprocess.Popen([sys.executable, "-c", code, weights, str(number)], stdin=subprocess.PIPE, cwd=weights.parent)
-        for number in range(3)
+
+
+def test_processes_may_add_at_the_same_time(weights, tmp_path) -> None:
+    # The more there is to read, the likelier would one process without a lock write what another has just changed.
+    first = add_weights(weights, "MeliusNetTiny", "first", **OWN)
+    there = [replace(first, tag=f"there-{number}") for number in range(300)]
+    user_registry().write_text(json.dumps([record.to_dict() for record in there]))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ADDER, weights, name], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for name in "abc"
     ]
-    for adder in adders:
-        adder.communicate(b"go\n")
-    assert [adder.returncode for adder in adders] == [0, 0, 0]
-    expected = {f"tag-{process}-{number}" for process in range(3) for number in range(5)}
-    assert expected == {record.tag for record in read_user_registry()}
+    # They begin together, once the last has imported what it needs, which takes much longer than adding.
+    assert [process.stdout.readline() for process in processes] == [b"ready\n"] * 3
+    for process in processes:
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    while any(process.poll() is None for process in processes):
+        assert len(read_user_registry()) >= 300  # whole at any time
+        time.sleep(0.1)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    expected = [record.tag for record in there] + [f"{name}-{number}" for name in "abc" for number in range(10)]
+    assert sorted(record["tag"] for record in json.loads(user_registry().read_text())) == sorted(expected)
+    assert {path.name for path in home().iterdir()} == {"registry.json", "registry.lock", "weights"}
 
 
 def test_file_of_another_network_is_not_added(weights) -> None:

@@ -7,7 +7,9 @@ Works only in an environment with larq-zoo 2.4.0 (see requirements-larq-zoo.txt)
 ``folder`` gets ``weights.h5`` and ``notop.h5``, as the networks' own ``save_weights`` writes them in float32, with and
 without the top. ``reference.npz`` holds ``input`` (batch, height, width, channels) in float32; ``logits``
 (batch, classes) and ``features`` (batch, height, width, channels), computed in float64 by networks into which the Larq
-Zoo has loaded the two files again; and ``logits32`` (batch, classes), computed in float32.
+Zoo has loaded the two files again; and ``logits32`` (batch, classes), computed in float32. With ``--signs`` it holds
+``signs32`` (batch, bytes), too: which of the inputs of all binary convolutions, layer after layer, were not negative in
+float32, eight to a byte.
 """
 
 import argparse
@@ -19,6 +21,7 @@ from unittest import mock
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
+import larq as lq
 import numpy as np
 import tensorflow as tf
 
@@ -74,6 +77,19 @@ def run(model: tf.keras.Model, images: np.ndarray) -> np.ndarray:
     return np.concatenate([network(chunk, training=False).numpy() for chunk in chunks])
 
 
+def run_with_signs(model: tf.keras.Model, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The logits, and which inputs of binary convolutions were not negative on the way, as bits, (batch, bytes)."""
+    (classifier,) = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.Dense)]
+    inputs = [layer.input for layer in model.layers if isinstance(layer, lq.layers.QuantConv2D)]
+    network = tf.keras.Model(model.input, [classifier.output, *inputs])
+    logits, bits = [], []
+    for image in images:
+        outputs = [output.numpy() for output in network(image[None], training=False)]
+        logits.append(outputs[0])
+        bits.append(np.packbits(np.concatenate([one.ravel() >= 0 for one in outputs[1:]])))
+    return np.concatenate(logits), np.stack(bits)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="function of larq_zoo.literature, such as MeliusNet22 or BinaryResNetE18")
@@ -82,6 +98,7 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=2, help="number of images")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--signs", action="store_true", help="record the signs of all binary activations")
     arguments = parser.parse_args()
     name, classes = arguments.model, arguments.classes
     files = {True: arguments.folder / "weights.h5", False: arguments.folder / "notop.h5"}
@@ -94,7 +111,11 @@ def main() -> None:
     backbone = build(name, images, classes=classes, include_top=False, weights=None)
     backbone.set_weights(model.get_weights()[:-2])
     backbone.save_weights(files[False])
-    arrays = {"input": images, "logits32": run(model, images)}
+    arrays = {"input": images}
+    if arguments.signs:
+        arrays["logits32"], arrays["signs32"] = run_with_signs(model, images)
+    else:
+        arrays["logits32"] = run(model, images)
 
     tf.keras.backend.clear_session()
     tf.keras.backend.set_floatx("float64")
