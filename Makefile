@@ -61,8 +61,13 @@ interop: install $(patsubst %,$(INTEROP)/%/installed,bitorch larq-zoo mediapipe 
 	MXNET_PYTHON=$(abspath $(INTEROP)/mxnet/bin/python) \
 	$(BIN)/pytest tests/interop --override-ini addopts=--import-mode=importlib
 
-benchmarks: install
+benchmarks: install $(INTEROP)/larq-zoo/installed
 	$(BIN)/python benchmarks/deployment.py --output benchmarks/deployment.csv
+	$(BIN)/python benchmarks/weight_files.py --output benchmarks/weight_files.csv
+	rm -f benchmarks/train_throughput.csv
+	$(BIN)/python benchmarks/train_throughput.py --output benchmarks/train_throughput.csv \
+	  --larq-zoo-python $(INTEROP)/larq-zoo/bin/python
+	$(BIN)/python benchmarks/train_throughput.py --pipeline
 
 wheel: install
 	$(BIN)/python -m build --outdir dist .
