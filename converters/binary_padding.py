@@ -58,6 +58,14 @@ def can_mirror(model: tf.keras.Model) -> bool:
     return True
 
 
+def pads_with_minus_one(model: tf.keras.Model) -> bool:
+    """Whether a network pads binarized maps with -1, which the authors do and no ``LceBconv2d`` does."""
+    return any(
+        getattr(layer, "pad_values", None) == -1 or (isinstance(layer, SymmetricPadding2D) and layer.value == -1)
+        for layer in model.layers
+    )
+
+
 def _inputs(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
     """The layers whose outputs a layer reads."""
     return tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []

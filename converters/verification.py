@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.analysis.operations import binary_convolutions
+from larq_melius.converters.binary_padding import pads_with_minus_one
 from larq_melius.converters.flatbuffer import count_operators, without_softmax
 from larq_melius.converters.interpreter import make_interpreter
 
@@ -79,14 +80,16 @@ def verify(
     report(f"Running the LCE interpreter on {len(inputs)} images")
     interpreter = make_interpreter(without_softmax(flatbuffer))
     actual = np.asarray(interpreter.predict(inputs), "float64").reshape(len(inputs), -1)
-    return _compare(expected, actual, binary_convolutions(model), count_operators(flatbuffer)["LceBconv2d"])
+    hint = " (the network pads with -1, which no LceBconv2d does)" if pads_with_minus_one(model) else ""
+    return _compare(expected, actual, binary_convolutions(model), count_operators(flatbuffer)["LceBconv2d"], hint)
 
 
-def _compare(expected: np.ndarray, actual: np.ndarray, binary: int, lce: int) -> Verification:
+def _compare(expected: np.ndarray, actual: np.ndarray, binary: int, lce: int, hint: str = "") -> Verification:
     problems = []
     if lce != binary:
         problems.append(
             f"{lce} of {binary} binary convolutions became LceBconv2d: the others would run as 32-bit convolutions"
+            + hint
         )
     if expected.shape != actual.shape:
         raise ValueError(f"The flatbuffer gives {actual.shape[1]} numbers an image, but Keras {expected.shape[1]}.")

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from larq_melius.cli import cli
 from larq_melius.conventions import AUTHORS
 from larq_melius.converters import bmxnet, import_weights
 from larq_melius.converters.bmxnet import bmxnet_to_keras, convert_bmxnet
 from larq_melius.converters.mxnet_params import read_params
+from larq_melius.converters.verification import logits_model
 from larq_melius.models.meliusnet import MeliusNet
 from larq_melius.models.registry import find_variant
 from larq_melius.models.resnet_e import ResNetE
@@ -270,6 +272,68 @@ def test_network_of_the_zoo(checkpoint: Path) -> None:
     np.testing.assert_allclose(model.get_layer("stage1_block1_improve_bn").moving_mean, mean, rtol=1e-6)
     logits = bmxnet_to_keras(checkpoint, "MeliusNetTiny", input_shape=(16, 12, 1), classifier_activation=None)
     assert logits.input_shape == (None, 16, 12, 1)
+
+
+@pytest.fixture
+def residual_checkpoint(tmp_path: Path) -> Path:
+    """A checkpoint of a ResNetE18 with the thumbnail stem and ten classes."""
+    rng = np.random.default_rng(0)
+    params: Params = {"features.1.weight": rng.normal(size=(64, 3, 3, 3))}
+
+    def batchnorm(path: str, channels: int) -> None:
+        for leaf in ("gamma", "beta", "running_mean", "running_var"):
+            params[f"{path}.{leaf}"] = rng.uniform(0.5, 1.5, channels)
+
+    batchnorm("features.0", 3)
+    before = 64
+    for stage, channels in enumerate((64, 128, 256, 512)):
+        for block in range(4):
+            path = f"features.{2 + stage}.{block}"
+            params[f"{path}.body.0.qconv.weight"] = rng.normal(size=(channels, before, 3, 3))
+            batchnorm(f"{path}.body.1", channels)
+            # The authors' sums of signs are halved, and not negative.
+            params[f"{path}.body.1.running_mean"] += 9 * before / 2
+            params[f"{path}.body.1.running_var"] *= 9 * before / 4
+            if before != channels:
+                params[f"{path}.downsample.1.weight"] = rng.normal(size=(channels, before, 1, 1))
+                batchnorm(f"{path}.downsample.2", channels)
+            before = channels
+    params["output.weight"], params["output.bias"] = rng.normal(size=(10, 512)), rng.normal(size=10)
+    path = tmp_path / "residual.params"
+    _write(path, params)
+    return path
+
+
+def test_residual_checkpoint_on_the_command_line(
+    residual_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, packed, flatbuffer = tmp_path / "residual.keras", tmp_path / "residual.npz", tmp_path / "residual.tflite"
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            cli(list(map(str, arguments)), prog_name="larq-melius")
+        return end.value.code, *capsys.readouterr()
+
+    command = ("weights", "import", residual_checkpoint, "--model", "resnete18", "--input-size", 32, "-o")
+    code, out, err = run(*command, packed)
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert "pads with -1" in err
+    code, out, err = run(*command, whole)
+    assert (code, err) == (0, "")
+    assert "cannot be exported" in out
+    assert len(out.splitlines()) == 2  # no command to register it
+    code, out, err = run("export", whole, "-o", flatbuffer)
+    assert code == 1
+    assert "pads with -1" in err.splitlines()[-1]
+    assert not packed.exists()
+    assert not flatbuffer.exists()
+
+    loaded = logits_model(tf.keras.models.load_model(whole))
+    expected = logits_model(bmxnet_to_keras(residual_checkpoint, "ResNetE18", input_shape=(32, 32, 3)))
+    images = np.random.default_rng(1).normal(size=(2, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(loaded(images), expected(images))
+    first, second = expected(images).numpy()
+    assert np.abs(first - second).max() > 0.01 * first.std()  # the network sees its image
 
 
 def test_wrong_networks(checkpoint: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -155,6 +156,8 @@ def test_damaged_files_are_named(run, own) -> None:
     assert "add the file again" in fails(run("fetch", "MeliusNetTiny", "--tag", "pets"))
     assert not path.exists()
     assert ok(run("verify", "MeliusNet22")) == "None of the files is on this machine.\n"
+    assert ok(run("remove", "MeliusNetTiny", "--tag", "pets")).startswith("Removed ")
+    assert len(json.loads(ok(run("list", "MeliusNetTiny", "--json")))) == 1
     ok(run(*ADD))
     assert "cached" in ok(run("verify", "MeliusNetTiny"))
 
@@ -271,15 +274,20 @@ def test_imported_weights_are_written_and_the_next_command_works(suffix, run, ch
     ("arguments", "options"),
     [
         ({}, "--labels LABELS.txt"),
-        ({"classes": 1000, "stem": "conv7x7", "input_shape": (32, 32, 3)}, "--stem conv7x7"),
-        ({"classes": 1000, "stem": "grouped", "input_shape": (32, 32, 3)}, "--stem grouped"),
+        # Without the size, the entry would tell the network's usual one, which these stems do not take.
+        ({"classes": 1000, "stem": "conv7x7", "input_shape": (32, 32, 1)}, "--stem conv7x7 --input-size 32"),
+        ({"classes": 1000, "stem": "grouped", "input_shape": (64, 64, 1)}, "--stem grouped --input-size 64"),
         ({"include_top": False, "stem": "thumbnail"}, "--no-top"),
+        ({"include_top": False, "input_shape": (8, 8, 1)}, "--no-top"),
     ],
 )
-def test_next_command_after_an_import_tells_what_is_not_usual(arguments, options, run, checkpoint) -> None:
+def test_next_command_after_an_import_tells_what_is_not_usual(arguments, options, run, checkpoint, tmp_path) -> None:
     checkpoint(lm.MeliusNetTiny(weights=None, **arguments))
     out = ok(run("import", "some.pth", "--model", "meliusnettiny", "--format", "bitorch", "-o", "x.npz"))
-    assert out.splitlines()[2] == (f"  larq-melius weights add x.npz --model MeliusNetTiny --tag imagenet {options}")
+    command = out.splitlines()[2]
+    assert command == f"  larq-melius weights add x.npz --model MeliusNetTiny --tag imagenet {options}"
+    (tmp_path / "LABELS.txt").write_text("\n".join("0123456789"))
+    ok(run(*shlex.split(command)[2:], "--mean", 80, "--std", 90))
 
 
 def test_weights_for_another_padding_are_written_as_a_whole_model_only(run, checkpoint, tmp_path) -> None:

@@ -189,20 +189,21 @@ def import_(source: Path, model: str, output: Path, stem: str | None, input_size
         raise click.UsageError(f"{output} must end in .npz, .h5 or .keras.")
     with library():
         from larq_melius.converters import import_weights, recognise_format
+        from larq_melius.converters.binary_padding import pads_with_minus_one
         from larq_melius.models.registry import find_variant
         from larq_melius.weights.saving import save_weights
 
         kind = kind or recognise_format(source)
         shape = {"input_shape": (input_size, input_size, find_variant(model).input_shape[2])} if input_size else {}
         network = import_weights(source, model, stem=stem, format=kind, **shape)
-        if output.suffix != ".keras" and _pads_with_minus_one(network):
+        other_padding = pads_with_minus_one(network)
+        if output.suffix != ".keras" and other_padding:
             raise ValueError(
                 f"{model} from {source} pads with -1, which the weights alone do not tell, and would be wrong in the "
                 "zoo's own network: write the whole model, to a .keras file."
             )
         save_weights(network, output)
         options = _options_for_add(network, model, kind)
-        other_padding = _pads_with_minus_one(network)
     click.echo(f"Wrote {output} ({output.stat().st_size:,} bytes).")
     if other_padding:
         click.echo(
@@ -248,8 +249,6 @@ def _exactly(model: str, tag: str, stem: str | None, *, include_top: bool) -> An
             f"There is no file of {tag!r} weights of {variant.name} with the {key[2]} stem and "
             f"{'with' if include_top else 'without'} the classifier: see 'larq-melius weights list {variant.name}'."
         )
-    if _path_here(record) is None:
-        raise UserError(f"{record.file} is not on this machine.")
     return record
 
 
@@ -281,6 +280,9 @@ def _options_for_add(network: Any, model: str, kind: str) -> str:
     stem = _stem_of(network)
     if stem != variant.stem:
         options += ["--stem", stem]
+    size = network.input_shape[1]
+    if size not in (None, variant.input_shape[0]):
+        options += ["--input-size", str(size)]
     if kind == "larq_zoo":
         options += ["--convention", "larq_zoo"]
     if network.layers[-1].name != CLASSIFIER:
@@ -295,10 +297,6 @@ def _stem_of(network: Any) -> str:
     if "stem_conv1" in names:
         return "grouped"
     return "conv7x7" if "stem_bn" in names else "thumbnail"
-
-
-def _pads_with_minus_one(network: Any) -> bool:
-    return any(-1.0 in (getattr(layer, "pad_values", None), getattr(layer, "value", None)) for layer in network.layers)
 
 
 def _percent(share: float | None) -> str:

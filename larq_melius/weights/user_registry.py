@@ -107,11 +107,14 @@ def remove_weights(record: WeightsRecord) -> None:
     """Removes a file from the cache, and its entry if it is the user's own.
 
     Raises:
-        ValueError: If the file is part of the package.
+        ValueError: If the file is part of the package, or there is nothing to remove.
     """
     if shipped_path(record) is not None:
         raise ValueError(f"{record.file} is part of the package, and cannot be removed.")
-    if record in read_user_registry():
+    own = record in read_user_registry()
+    if not own and not cached_path(record).exists():
+        raise ValueError(f"{record.file} is not on this machine.")
+    if own:
         _change_registry(lambda records: tuple(r for r in records if r != record))
     cached_path(record).unlink(missing_ok=True)
 

@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from larq_melius.converters import import_weights
 from larq_melius.converters.bmxnet import bmxnet_to_keras
+from larq_melius.converters.verification import logits_model
 
 TOLERANCE = 1e-6
 
@@ -96,7 +98,15 @@ def test_same_function(model: str, network: str, stem: str, size: int, pad_value
 def test_residual_network_cannot_pad_with_one(tmp_path: Path) -> None:
     reference = run_mxnet(tmp_path, "ResNetE18", "conv7x7", 64)
     with pytest.raises(ValueError, match=r"stage1_block1_conv has no batch norm of its own in front"):
-        bmxnet_to_keras(reference.parameters, "ResNetE18", input_shape=(64, 64, 3))
+        bmxnet_to_keras(reference.parameters, "ResNetE18", input_shape=(64, 64, 3), binary_pad_value=1.0)
+
+
+@pytest.mark.usefixtures("float64")
+def test_imported_residual_network_keeps_the_padding_with_minus_one(tmp_path: Path) -> None:
+    reference = run_mxnet(tmp_path, "ResNetE18", "thumbnail", 32)
+    model = logits_model(import_weights(reference.parameters, "ResNetE18", input_shape=(32, 32, 3)))
+    logits = model(reference.image.astype(np.float64), training=False).numpy()
+    assert np.abs(logits - reference.logits).max() < TOLERANCE * reference.logits.std()
 
 
 @pytest.mark.parametrize("model", ["MeliusNet29", "MeliusNetA", "BinaryDenseNet28", "NaiveNet17"])
