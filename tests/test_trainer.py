@@ -20,6 +20,7 @@ import larq_melius
 from larq_melius.zoo.data import load_data
 from larq_melius.zoo.recipes import Recipe, load_recipe
 from larq_melius.zoo.runs.log import EpochLog, LayerFlips, read_rows
+from larq_melius.zoo.training.distribution import cluster_from_slurm
 from larq_melius.zoo.training.trainer import train
 
 COMMAND = Path(sys.executable).with_name("larq-melius")
@@ -414,6 +415,19 @@ def test_mistakes_on_the_command_line(arguments, message, tmp_path) -> None:
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+def test_workers_of_a_slurm_job(monkeypatch) -> None:
+    """As srun sets the environment of the third of four tasks on two nodes."""
+    tasks = {"PROCID": 2, "STEP_NODELIST": "gpu[07-08]", "STEP_NUM_NODES": 2, "STEP_TASKS_PER_NODE": "2(x2)"}
+    for name, value in {**tasks, "STEP_NUM_TASKS": 4, "NTASKS": 4}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    monkeypatch.setenv("TF_CONFIG", "")
+    cluster_from_slurm(port=5000)
+    assert json.loads(os.environ["TF_CONFIG"]) == {
+        "cluster": {"worker": ["gpu07:5000", "gpu07:5001", "gpu08:5000", "gpu08:5001"]},
+        "task": {"type": "worker", "index": 2},
+    }
 
 
 def test_tf_config_that_is_wrong(tmp_path) -> None:

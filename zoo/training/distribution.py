@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+_MOST_TASKS_OF_A_NODE = 1024
+
 
 def cluster_from_hosts(hosts: Sequence[str], index: int) -> None:
     """Describes a cluster to TensorFlow, in ``TF_CONFIG``, as launchers of other frameworks are told of theirs.
@@ -38,7 +40,11 @@ def cluster_from_slurm(port: int = 8888) -> None:
     """
     if "SLURM_PROCID" not in os.environ:
         raise ValueError("This is no task of a SLURM job: start it with srun, or name the workers with --hosts.")
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(port_base=port)
+    # SLURM itself gives each task its GPUs. The resolver would count them by nvidia-smi, also where there is none, and
+    # leave tasks out for which there are too few.
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=port, gpus_per_node=_MOST_TASKS_OF_A_NODE, gpus_per_task=1, auto_set_gpu=False
+    )
     workers = resolver.cluster_spec().as_dict()["worker"]
     cluster_from_hosts(workers, int(resolver.get_task_info()[1]))
 
