@@ -88,4 +88,18 @@ def train(
     click.echo(f"Best: {best.val_top1:.2%} top-1, {best.val_top5:.2%} top-5, in epoch {best.epoch} of {len(log)}.")
     click.echo(f"The network of that epoch is {folder / files.BEST}, the log {folder / files.LOG}.")
     click.echo(f"  larq-melius runs plot {folder} -o accuracy.png")
-    click.echo(f"  larq-melius export {folder / files.BEST} --labels {folder / files.LABELS} -o model.tflite")
+    click.echo(f"  larq-melius export {folder / files.BEST} -o model.tflite {_export_options(folder, data)}")
+
+
+def _export_options(folder: Path, data: Any) -> str:
+    """What a saved network does not tell about its images and classes."""
+    from larq_melius.preprocessing import IMAGENET
+    from larq_melius.zoo.runs import files
+
+    options = f"--labels {folder / files.LABELS}"
+    if (data.preprocessing.mean, data.preprocessing.std) != (IMAGENET.mean, IMAGENET.std):
+        mean, std = (
+            ",".join(f"{value:g}" for value in values) for values in (data.preprocessing.mean, data.preprocessing.std)
+        )
+        options += f" --mean {mean} --std {std}"
+    return options

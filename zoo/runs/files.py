@@ -1,7 +1,6 @@
 """The names of the files in a run's folder."""
 
 RECIPE = "recipe.json"
-NETWORK = "network.json"
 LABELS = "labels.txt"
 LOG = "log.csv"
 FLIPS = "flips.csv"
