@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -273,11 +274,14 @@ class _Run:
         weights = [variable.numpy() for variable in self._model.weights]
         if not self._chief:
             return
-        deployed = deployed_network(self._recipe, self._data)
-        deployed.set_weights(weights)
-        path = save_weights(deployed, self._folder / files.LAST)
+        self._deployed.set_weights(weights)
+        path = save_weights(self._deployed, self._folder / files.LAST)
         if best:
             write_atomically(self._folder / files.BEST, path.read_bytes())
+
+    @cached_property
+    def _deployed(self) -> tf.keras.Model:
+        return deployed_network(self._recipe, self._data)
 
     def _distributed(self, batches: Callable[[tf.distribute.InputContext], tf.data.Dataset]) -> Any:
         return self._strategy.distribute_datasets_from_function(batches)
