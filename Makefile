@@ -63,7 +63,7 @@ interop: install $(patsubst %,$(INTEROP)/%/installed,bitorch larq-zoo mediapipe 
 
 benchmarks: install $(INTEROP)/larq-zoo/installed
 	$(BIN)/python benchmarks/deployment.py --output benchmarks/deployment.csv
-	$(BIN)/python benchmarks/weight_files.py --output benchmarks/weight_files.csv
+	$(BIN)/python benchmarks/weight_files.py --rounds 15 --output benchmarks/weight_files.csv
 	rm -f benchmarks/train_throughput.csv
 	$(BIN)/python benchmarks/train_throughput.py --output benchmarks/train_throughput.csv \
 	  --larq-zoo-python $(INTEROP)/larq-zoo/bin/python
