@@ -305,8 +305,13 @@ def residual_checkpoint(tmp_path: Path) -> Path:
 
 
 def test_residual_checkpoint_on_the_command_line(
-    residual_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    residual_checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Else the command line would set it for the tests that come after.
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     whole, packed, flatbuffer = tmp_path / "residual.keras", tmp_path / "residual.npz", tmp_path / "residual.tflite"
 
     def run(*arguments: object) -> tuple[int, str, str]:
