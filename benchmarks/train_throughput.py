@@ -151,10 +151,11 @@ class _DecodedSource:
     def examples(self, split, seed, files):  # type: ignore[no-untyped-def]
         examples = self._source.examples(split, seed, files)
         return examples.map(
-            lambda record, label: (tf.io.decode_jpeg(record, channels=3), label), num_parallel_calls=tf.data.AUTOTUNE
+            lambda record, label: (tf.io.decode_jpeg(record, channels=3, dct_method="INTEGER_ACCURATE"), label),
+            num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    def damaged_file(self, split: str) -> None:
+    def damage(self, split: str) -> None:
         """Says nothing."""
 
 

@@ -52,6 +52,14 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
     return run
 
 
+@pytest.fixture(scope="session")
+def tiny_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``data_dir`` of a tiny ImageNet, as tensorflow-datasets keeps the real one."""
+    from tiny_imagenet import prepare
+
+    return prepare(tmp_path_factory.mktemp("tfds"))
+
+
 @pytest.fixture
 def float64() -> Iterator[None]:
     """Lets Keras compute in double precision during the test."""

@@ -1,16 +1,15 @@
-"""Data for training: the batches that networks get, whatever they come from."""
+"""Batches for training and evaluation: what networks get, whatever the images come from."""
 
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_imagenet
+from data_batches import assert_equal, batches
 from PIL import Image
+from tiny_imagenet import LABELS, SIZES, jpeg, prepare
 
 import larq_melius
 from larq_melius.imagenet import imagenet_classes
@@ -18,9 +17,7 @@ from larq_melius.images import load_image
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.zoo.data import ImageData, Shard, evaluation_batches, load_data, training_batches
 from larq_melius.zoo.data.augmentation import AUGMENTATIONS
-from larq_melius.zoo.data.decoding import crop
-from larq_melius.zoo.recipes import load_recipe
-from larq_melius.zoo.training.trainer import train
+from larq_melius.zoo.data.decoding import central_crop, crop, with_image
 
 COMMAND = Path(sys.executable).with_name("larq-melius")
 PHOTOS = Path(larq_melius.__file__).parent / "data"
@@ -28,13 +25,8 @@ SIZE = 48
 
 
 @pytest.fixture(scope="module")
-def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_imagenet.prepare(tmp_path_factory.mktemp("tfds"))
-
-
-@pytest.fixture(scope="module")
-def imagenet(data_dir) -> ImageData:
-    return load_data("imagenet2012", data_dir=data_dir, image_size=SIZE)
+def imagenet(tiny_imagenet) -> ImageData:
+    return load_data("imagenet2012", data_dir=tiny_imagenet, image_size=SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -42,33 +34,8 @@ def digits() -> ImageData:
     return load_data("digits")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Photos of two classes, in files of several kinds."""
-    for split, count in (("train", 6), ("val", 3)):
-        for name in ("cat", "dog"):
-            (tmp_path / split / name).mkdir(parents=True)
-            for number in range(count):
-                suffix = ("jpg", "PNG", "bmp")[number % 3]
-                image = Image.open(PHOTOS / "flower.jpg").rotate(number)
-                image.resize((90, 60)).save(tmp_path / split / name / f"{number}.{suffix}")
-    (tmp_path / "train" / "cat" / ".hidden").write_text("not an image")
-    return tmp_path
-
-
-def batches(data: ImageData, **options: Any) -> list[tuple[np.ndarray, ...]]:
-    given = {"augmentation": "imagenet", "batch_size": 6, "epoch": 1, "seed": 1, **options}
-    return [tuple(map(np.asarray, batch)) for batch in training_batches(data, **given)]
-
-
-def assert_equal(ours: Iterable[Any], others: Iterable[Any]) -> None:
-    for mine, other in zip(ours, others, strict=True):
-        for a, b in zip(mine, other, strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
 def test_imagenet_as_tensorflow_datasets_keeps_it(imagenet) -> None:
-    assert imagenet.sizes == tiny_imagenet.SIZES
+    assert imagenet.sizes == SIZES
     assert imagenet.classes == tuple(name for _, name in imagenet_classes())
     assert imagenet.input_shape == (SIZE, SIZE, 3)
     assert imagenet.preprocessing == IMAGENET
@@ -77,10 +44,10 @@ def test_imagenet_as_tensorflow_datasets_keeps_it(imagenet) -> None:
 def test_an_epoch_has_every_image_once(imagenet) -> None:
     labels = np.concatenate([labels for _, labels in batches(imagenet)])
     values, counts = np.unique(labels, return_counts=True)
-    assert values.tolist() == list(tiny_imagenet.LABELS)
+    assert values.tolist() == list(LABELS)
     assert counts.tolist() == [16, 16, 16]
     # Files, and the examples in them, are shuffled.
-    assert labels.tolist() != [tiny_imagenet.LABELS[i % 3] for i in range(48)]
+    assert labels.tolist() != [LABELS[i % 3] for i in range(48)]
 
 
 def test_same_seed_same_batches_and_every_epoch_others(imagenet) -> None:
@@ -88,6 +55,19 @@ def test_same_seed_same_batches_and_every_epoch_others(imagenet) -> None:
     assert_equal(first, batches(imagenet))
     for other in (batches(imagenet, epoch=2), batches(imagenet, seed=2)):
         assert any((a[0] != b[0]).any() for a, b in zip(first, other, strict=True))
+
+
+def test_order_depends_on_the_seed_alone(imagenet) -> None:
+    """Neither on TensorFlow's global seed nor on the number of threads."""
+    tf.random.set_seed(1)
+    first = batches(imagenet)
+    tf.random.set_seed(2)
+    assert_equal(first, batches(imagenet))
+    for threads in (1, 5):
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        again = training_batches(imagenet, augmentation="imagenet", batch_size=6, epoch=1, seed=1)
+        assert_equal(first, again.with_options(options))
 
 
 @pytest.mark.parametrize("name", ["imagenet", "digits"])
@@ -122,17 +102,67 @@ def test_hosts_with_files_of_their_own(imagenet) -> None:
         batches(imagenet, shard=Shard(0, 5), shard_by="files")
 
 
+def test_hosts_have_as_many_batches_though_their_files_hold_fewer_images(tmp_path) -> None:
+    # Four files of 13, 13, 13 and 11 images for three hosts.
+    data = load_data("imagenet2012", data_dir=prepare(tmp_path, train=50), image_size=8)
+    shards = [batches(data, shard=Shard(index, 3), shard_by="files", batch_size=4) for index in range(3)]
+    assert [len(shard) for shard in shards] == [50 // 12] * 3
+    assert_equal(batches(data, shard=Shard(2, 3), shard_by="files", batch_size=4, first_batch=3), shards[2][3:])
+
+
 def test_files_of_digits_cannot_be_shared(digits) -> None:
     with pytest.raises(ValueError, match="set shard_by=examples"):
         batches(digits, augmentation="digits", shard=Shard(0, 2), shard_by="files")
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"first_batch": 9}, "first_batch must be from 0 to 8, the batches of an epoch, got 9"),
+        ({"first_batch": -1}, "first_batch must be"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 49}, "48 training images of imagenet2012 do not fill a batch of 49 on each of 1 hosts"),
+        ({"shard_by": "file"}, "shard_by must be one of examples, files, got 'file'"),
+        ({"seed": 2**31}, "seed must be from 0 to 2147483647"),
+        ({"epoch": -1}, "epoch must be"),
+        ({"augmentation": "mixup"}, "Unknown augmentation 'mixup'; choose one of imagenet, imagenet_color"),
+    ],
+)
+def test_wrong_numbers_get_one_line(options, message, imagenet) -> None:
+    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
+        batches(imagenet, **options)
+    assert message in str(error.value)
+    assert batches(imagenet, first_batch=8) == []
+
+
+def test_wrong_shards_and_splits(imagenet, digits) -> None:
+    with pytest.raises(ValueError, match="Of 2 shards there is no number 2"):
+        Shard(2, 2)
+    with pytest.raises(ValueError, match="no split 'test'; choose one of train, validation"):
+        evaluation_batches(imagenet, "test", batch_size=4)
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        evaluation_batches(imagenet, "validation", batch_size=0)
+    with pytest.raises(ValueError, match="changes the colours of RGB images, but these have 1 channels"):
+        batches(digits, augmentation="imagenet_color")
+
+
 def test_a_window_is_decoded_as_the_whole_image_would_be() -> None:
     for mode, channels in (("RGB", 3), ("L", 3), ("L", 1), ("CMYK", 3)):
-        record = tf.constant(tiny_imagenet.jpeg(4, mode))
-        whole = tf.io.decode_jpeg(record, channels=channels).numpy()
+        record = tf.constant(jpeg(4, mode))
+        whole = tf.io.decode_jpeg(record, channels=channels, dct_method="INTEGER_ACCURATE").numpy()
         window = crop(record, tf.constant([11, 23]), tf.constant([30, 40]), channels).numpy()
         np.testing.assert_array_equal(window, whole[11:41, 23:63])
+
+
+def test_images_that_are_no_jpegs(tmp_path) -> None:
+    record = tf.constant(jpeg(7, kind="PNG"))
+    pixels = tf.io.decode_png(record)
+    for augment in AUGMENTATIONS.values():
+
+        def augmented(image, augment=augment):
+            return augment(image, tf.constant([1, 2]), (SIZE, SIZE, 3), IMAGENET)
+
+        np.testing.assert_array_equal(with_image(record, 3, augmented), augmented(pixels))
 
 
 def test_random_crops_are_windows_of_the_image() -> None:
@@ -158,6 +188,33 @@ def test_random_crops_are_windows_of_the_image() -> None:
     assert 0.7 < min(aspects) < 0.85
     assert 1.2 < max(aspects) < 1.4
     assert 0.4 < np.mean(flips) < 0.6
+    # Areas spread evenly, of which the largest fit in fewer shapes, have this mean.
+    assert np.mean(areas) == pytest.approx(mean_area(height, width), abs=0.04)
+
+
+def mean_area(height: int, width: int) -> float:
+    """The mean share of the area of random resized crops, from torchvision's description of them."""
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(5000):
+        while True:
+            area = random.uniform(0.08, 1)
+            aspect = np.exp(random.uniform(np.log(3 / 4), np.log(4 / 3)))
+            if area * aspect * height <= width and area / aspect * width <= height:
+                found.append(area)
+                break
+    return float(np.mean(found))
+
+
+def test_random_crops_of_a_long_image() -> None:
+    """Where no window fits in ten attempts, it is the central square."""
+    columns = np.broadcast_to(np.arange(400)[np.newaxis, :, np.newaxis] * 255 / 399, (4, 400, 3))
+    record = tf.constant(columns.astype("uint8"))
+    centres = [
+        AUGMENTATIONS["imagenet"](record, tf.constant([1, number]), (8, 8, 3), IMAGENET).numpy().mean()
+        for number in range(20)
+    ]
+    assert np.allclose(centres, 127.5, atol=1.5)
 
 
 def test_small_images_are_moved_by_up_to_four_pixels() -> None:
@@ -184,17 +241,30 @@ def test_colours_are_jittered_for_the_32_bit_networks() -> None:
     assert 1.2 < means.mean(1).max() / 120 < 1.6
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("photo", ["flower.jpg", "china.jpg"])
-def test_evaluation_prepares_images_as_prediction_does(photo, mode, tmp_path) -> None:
-    path = tmp_path / "x.jpg"
-    Image.open(PHOTOS / photo).convert(mode).save(path)
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "box"])
+@pytest.mark.parametrize(
+    ("mode", "file", "size"),
+    [
+        ("RGB", "x.jpg", (640, 427)),
+        ("RGB", "x.png", (333, 501)),
+        ("L", "x.jpg", (501, 333)),
+        ("RGB", "x.jpg", (150, 170)),
+        ("RGB", "x.jpg", (224, 256)),
+    ],
+)
+def test_evaluation_prepares_images_as_prediction_does(mode, file, size, interpolation, tmp_path) -> None:
+    path = tmp_path / file
+    Image.open(PHOTOS / "china.jpg").convert(mode).resize(size).save(path)
+    preprocessing = Preprocessing(IMAGENET.mean, IMAGENET.std, IMAGENET.crop_fraction, interpolation)
+    shape = (224, 192, 3)
     record = tf.constant(path.read_bytes())
-    ours = AUGMENTATIONS["none"](record, tf.constant([0, 0]), (224, 224, 3), IMAGENET).numpy()
-    others = load_image(path, (224, 224, 3), IMAGENET).astype("float32")
-    # TensorFlow crops at whole pixels and does not round; a shift by one pixel of the result makes ten times as much.
-    assert np.abs(ours - others).mean() < 1.5
-    assert np.abs(ours[:, 1:] - others[:, :-1]).mean() > 4
+    ours = with_image(record, 3, lambda image: central_crop(image, shape, preprocessing)).numpy()
+    differences = np.abs(ours - load_image(path, shape, preprocessing))
+    # Pillow rounds after each of the two axes.
+    assert differences.mean() < 0.4
+    if interpolation == "bilinear":
+        # With the others, it also clips in between, or a pixel on the edge of the filter is in or out by rounding.
+        assert differences.max() < 1.1
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3])
@@ -216,13 +286,13 @@ def test_evaluation_goes_over_every_image_once(shards, imagenet) -> None:
             assert not images[mask == 0].any()
             counted += [labels[mask == 1]]
     assert len(numbers) == 1
-    assert sorted(np.concatenate(counted)) == sorted(tiny_imagenet.LABELS[i % 3] for i in range(14))
+    assert sorted(np.concatenate(counted)) == sorted(LABELS[i % 3] for i in range(14))
 
 
-def test_training_on_imagenet_s_own_path(data_dir, tmp_path) -> None:
+def test_training_on_imagenet_s_own_path(tiny_imagenet, tmp_path) -> None:
     """The command a researcher runs, on a tiny network and a tiny ImageNet."""
     command = [
-        *(COMMAND, "train", "meliusnet22", "--data-dir", data_dir, "-o", tmp_path / "run", "--epochs", "1"),
+        *(COMMAND, "train", "meliusnet22", "--data-dir", tiny_imagenet, "-o", tmp_path / "run", "--epochs", "1"),
         *("--batch-size", "16", "--set", "image_size=32"),
         *("--set", "model=MeliusNet", "--set", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}'),
     ]
@@ -231,104 +301,6 @@ def test_training_on_imagenet_s_own_path(data_dir, tmp_path) -> None:
     assert len((tmp_path / "run/log.csv").read_text().splitlines()) == 2
     assert (tmp_path / "run/labels.txt").read_text().splitlines()[:2] == ["tench", "goldfish"]
     evaluated = subprocess.run(
-        [COMMAND, "evaluate", tmp_path / "run/best.keras", "--data-dir", data_dir], capture_output=True, text=True
+        [COMMAND, "evaluate", tmp_path / "run/best.keras", "--data-dir", tiny_imagenet], capture_output=True, text=True
     )
     assert "imagenet2012, validation" in evaluated.stdout, evaluated.stderr
-
-
-def test_folder_of_class_folders(folder) -> None:
-    data = load_data("folder", data_dir=folder, image_size=SIZE)
-    assert (data.classes, data.sizes) == (("cat", "dog"), {"train": 12, "validation": 6})
-    labels = np.concatenate([labels for _, labels in batches(data, batch_size=3)])
-    assert sorted(labels) == [0] * 6 + [1] * 6
-    shards = [batches(data, batch_size=3, shard=Shard(index, 2), shard_by="files") for index in range(2)]
-    assert sum(len(shard) for shard in shards) == 4
-
-
-def test_folders_of_imagenet_have_its_order_and_names(tmp_path) -> None:
-    synsets = [synset for synset, _ in imagenet_classes()]
-    for synset in synsets:
-        for split in ("train", "val"):
-            (tmp_path / split / synset).mkdir(parents=True)
-            (tmp_path / split / synset / "x.jpg").write_bytes(b"")
-    assert load_data("folder", data_dir=tmp_path).classes == tuple(name for _, name in imagenet_classes())
-
-
-def test_damaged_image_is_named(folder, tmp_path) -> None:
-    damaged = folder / "train" / "dog" / "3.jpg"
-    damaged.write_bytes(damaged.read_bytes()[:200])
-    data = load_data("folder", data_dir=folder, image_size=32)
-    recipe = load_recipe("MeliusNetTiny", dataset="folder", settings=["epochs=1", "batch_size=12", "warmup_epochs=0"])
-    with pytest.raises(ValueError, match=r"dog/3\.jpg is not an image that can be read"):
-        train(recipe, data, tmp_path / "run")
-
-
-def break_folder(folder: Path, how: str) -> None:
-    if how == "no validation":
-        (folder / "val").rename(folder / "other")
-    elif how == "unknown class":
-        (folder / "val" / "dog").rename(folder / "val" / "fox")
-    elif how == "no images":
-        for path in (folder / "train" / "cat").iterdir():
-            path.unlink()
-    elif how == "other files":
-        (folder / "train" / "cat" / "notes.txt").write_text("cats")
-    elif how == "no classes":
-        for name in ("cat", "dog"):
-            (folder / "train" / name).rename(folder / name)
-
-
-@pytest.mark.parametrize(
-    ("how", "message"),
-    [
-        ("no validation", "must have the folders train and validation in it"),
-        ("unknown class", "fox is of a class that"),
-        ("no images", "cat has no images in it"),
-        ("other files", r"notes.txt is no image of a kind that can be trained on: .jpg"),
-        ("no classes", "train has no folders named after classes"),
-    ],
-)
-def test_wrong_folders_get_one_line(how, message, folder) -> None:
-    break_folder(folder, how)
-    with pytest.raises(ValueError, match=r"^[^\n]+$") as error:
-        load_data("folder", data_dir=folder)
-    assert message in str(error.value)
-
-
-def test_data_sets_that_cannot_be_had(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("LARQ_MELIUS_OFFLINE", "1")
-    with pytest.raises(OSError, match=r"cifar10 is not prepared in \S+, and LARQ_MELIUS_OFFLINE forbids"):
-        load_data("cifar10", data_dir=tmp_path)
-    with pytest.raises(ValueError, match="Unknown data set 'cifar11'"):
-        load_data("cifar11", data_dir=tmp_path)
-    with pytest.raises(ValueError, match="needs --data-dir"):
-        load_data("folder")
-    monkeypatch.delenv("LARQ_MELIUS_OFFLINE")
-    with pytest.raises(OSError, match=r"must be downloaded by hand: put the archives into \S+manual"):
-        load_data("imagenet2012", data_dir=tmp_path)
-
-
-def test_data_set_of_another_kind(tmp_path) -> None:
-    with pytest.raises(ValueError, match="no data set of images with one label each"):
-        load_data("coco", data_dir=tmp_path)
-
-
-def test_digits_are_what_the_shipped_weights_were_trained_on(digits) -> None:
-    from larq_melius.weights import find_record
-
-    record = find_record("MeliusNetTiny", "digits", "thumbnail")
-    assert (digits.classes, digits.preprocessing, digits.input_shape) == (
-        record.classes,
-        record.preprocessing,
-        record.input_shape,
-    )
-    assert digits.sizes == {"train": 1077, "validation": 270, "test": 450}
-
-
-def test_synthetic_images_need_nothing(tmp_path) -> None:
-    data = load_data("synthetic", image_size=32)
-    found = batches(data, augmentation="none", batch_size=64)
-    assert len(found) == data.sizes["train"] // 64
-    assert found[0][0].shape == (64, 32, 32, 3)
-    assert len(data.classes) == 1000
-    assert_equal(found[:1], batches(load_data("synthetic", image_size=32), augmentation="none", batch_size=64)[:1])

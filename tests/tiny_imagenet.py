@@ -1,17 +1,19 @@
-"""A tiny ImageNet, prepared by tensorflow-datasets itself from JPEGs made here."""
+"""A tiny ImageNet, and other tiny data sets, written by tensorflow-datasets itself from images made here."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+Splits = Mapping[str, list[dict[str, Any]]]
+
 #: Number of images by split.
 SIZES = {"train": 48, "validation": 14}
 #: Classes the images belong to, of 1000.
 LABELS = (0, 7, 999)
-_FILES = {"train": 4, "validation": 2}
 
 
 def jpeg(seed: int, mode: str = "RGB", kind: str = "JPEG") -> bytes:
@@ -25,7 +27,7 @@ def jpeg(seed: int, mode: str = "RGB", kind: str = "JPEG") -> bytes:
     return file.getvalue()
 
 
-def examples(split: str) -> list[dict[str, Any]]:
+def examples(split: str, count: int) -> list[dict[str, Any]]:
     """The examples of a split; as in ImageNet, some are grey, one is CMYK, and one a PNG by a wrong name."""
     modes = {3: "L", 5: "CMYK"}
     offset = 0 if split == "train" else 1000
@@ -35,42 +37,44 @@ def examples(split: str) -> list[dict[str, Any]]:
             "label": LABELS[i % len(LABELS)],
             "file_name": f"{split}_{i}.JPEG",
         }
-        for i in range(SIZES[split])
+        for i in range(count)
     ]
 
 
-def prepare(data_dir: Path) -> Path:
-    """Writes the data set as ``tfds.builder("imagenet2012", data_dir=...)`` finds it, and returns ``data_dir``."""
+def prepare(data_dir: Path, train: int = SIZES["train"], validation: int = SIZES["validation"]) -> Path:
+    """Writes the data set as ``tfds.builder("imagenet2012", data_dir=...)`` finds it, and returns ``data_dir``.
+
+    Args:
+        data_dir: Folder of data sets.
+        train: Number of training images; they lie in four files, as far as there are so many.
+        validation: Number of validation images.
+    """
     import tensorflow_datasets as tfds
 
-    real = tfds.builder("imagenet2012", data_dir=data_dir)
-    folder = data_dir / "imagenet2012" / str(real.version)
-    folder.mkdir(parents=True)
-    features = real.info.features
-    split_infos = []
-    for split, files in _FILES.items():
-        rows = [features.serialize_example(features.encode_example(example)) for example in examples(split)]
-        template = tfds.core.ShardedFileTemplate(
-            data_dir=folder, dataset_name="imagenet2012", split=split, filetype_suffix="tfrecord"
-        )
-        lengths = []
-        for number in range(files):
-            part = rows[number::files]
-            path = folder / f"imagenet2012-{split}.tfrecord-{number:05}-of-{files:05}"
-            _write_records(path, part)
-            lengths.append(len(part))
-        split_infos.append(
-            tfds.core.SplitInfo(name=split, shard_lengths=lengths, num_bytes=1, filename_template=template)
-        )
-    features.save_metadata(folder, feature_name=None)
-    real.info.set_splits(tfds.core.splits.SplitDict(split_infos))
-    real.info.write_to_directory(folder)
+    info = tfds.builder("imagenet2012", data_dir=data_dir).info
+    splits = {"train": examples("train", train), "validation": examples("validation", validation)}
+    write(info, splits, per_file=-(-train // 4))
     return data_dir
 
 
-def _write_records(path: Path, rows: list[bytes]) -> None:
-    import tensorflow as tf
+def prepare_own(data_dir: Path, name: str, features: Mapping[str, Any], splits: Splits, per_file: int = 8) -> Path:
+    """Writes version 1.0.0 of a data set that tensorflow-datasets knows by its files, and returns ``data_dir``."""
+    import tensorflow_datasets as tfds
 
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for row in rows:
-            writer.write(row)
+    identity = tfds.core.DatasetIdentity(
+        name=name, version=tfds.core.Version("1.0.0"), data_dir=str(data_dir / name / "1.0.0"), module_name=""
+    )
+    info = tfds.core.DatasetInfo(builder=identity, features=tfds.features.FeaturesDict(dict(features)))
+    write(info, splits, per_file)
+    return data_dir
+
+
+def write(info: Any, splits: Splits, per_file: int) -> None:
+    """Writes the examples of each split to where ``info`` says, so many into each file."""
+    import tensorflow_datasets as tfds
+
+    Path(info.data_dir).mkdir(parents=True)
+    writer = tfds.core.SequentialWriter(info, max_examples_per_shard=per_file)
+    writer.initialize_splits(list(splits))
+    writer.add_examples(dict(splits))
+    writer.close_all()

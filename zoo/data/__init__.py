@@ -2,7 +2,15 @@
 
 from larq_melius.zoo.data.augmentation import AUGMENTATIONS
 from larq_melius.zoo.data.image_data import ImageData, Shard
-from larq_melius.zoo.data.load import load_data
+from larq_melius.zoo.data.load import list_datasets, load_data
 from larq_melius.zoo.data.pipeline import evaluation_batches, training_batches
 
-__all__ = ["AUGMENTATIONS", "ImageData", "Shard", "evaluation_batches", "load_data", "training_batches"]
+__all__ = [
+    "AUGMENTATIONS",
+    "ImageData",
+    "Shard",
+    "evaluation_batches",
+    "list_datasets",
+    "load_data",
+    "training_batches",
+]

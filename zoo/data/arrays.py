@@ -17,7 +17,8 @@ class ArraySource:
     """Examples from arrays.
 
     Args:
-        splits: Images, uint8 ``(count, height, width, channels)``, and classes, ``(count,)``, by split.
+        splits: Images, uint8 ``(images, height, width, channels)``, and classes, ``(count,)``, by split. Where there
+            are fewer images than classes, they are used again from the first one on.
     """
 
     def __init__(self, splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -30,9 +31,11 @@ class ArraySource:
         order = np.arange(len(labels)) if seed is None else np.random.default_rng(seed).permutation(len(labels))
         # The arrays are constants of the graph, which a permutation of its own each epoch would copy.
         pixels, classes = tf.constant(images), tf.constant(labels, tf.int64)
-        return tf.data.Dataset.from_tensor_slices(order).map(lambda index: (pixels[index], classes[index]))
+        return tf.data.Dataset.from_tensor_slices(order).map(
+            lambda index: (pixels[index % len(images)], classes[index])
+        )
 
-    def damaged_file(self, split: str) -> str | None:
+    def damage(self, split: str) -> str | None:
         return None
 
 
@@ -55,19 +58,7 @@ def load_synthetic(image_size: int | None) -> ImageData:
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (_SYNTHETIC_IMAGES, side, side, 3), "uint8")
     sizes = {"train": 1024, "validation": 128}
-    splits = {}
-    for name, size in sizes.items():
-        labels = generator.integers(0, _SYNTHETIC_CLASSES, size)
-        splits[name] = (images, labels)
+    splits = {name: (images, generator.integers(0, _SYNTHETIC_CLASSES, size)) for name, size in sizes.items()}
     classes = tuple(f"class {number}" for number in range(_SYNTHETIC_CLASSES))
     preprocessing = Preprocessing(IMAGENET.mean, IMAGENET.std)
-    return ImageData("synthetic", classes, (side, side, 3), preprocessing, sizes, _Repeating(splits))
-
-
-class _Repeating(ArraySource):
-    """Fewer images than examples: each is used many times over."""
-
-    def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
-        images, labels = self._splits[split]
-        repeated = ArraySource({split: (np.resize(images, (len(images), *images.shape[1:])), labels[: len(images)])})
-        return repeated.examples(split, seed, files).repeat(-(-len(labels) // len(images))).take(len(labels))
+    return ImageData("synthetic", classes, (side, side, 3), preprocessing, sizes, ArraySource(splits))

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from larq_melius.imagenet import imagenet_classes
 from larq_melius.preprocessing import IMAGENET
-from larq_melius.zoo.data.image_data import ImageData, Shard
+from larq_melius.zoo.data.classes import readable
+from larq_melius.zoo.data.damage import first_damaged
+from larq_melius.zoo.data.image_data import WHOLE, ImageData, Shard
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 _VALIDATION = ("validation", "val", "test")
 
 
 class FolderSource:
-    """Examples from image files.
+    """Examples from image files. How EXIF data says that they are to be turned is not heeded.
 
     Args:
         splits: Paths and classes by split.
@@ -27,25 +27,24 @@ class FolderSource:
 
     def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
         paths, labels = self._splits[split]
-        order = np.arange(len(paths)) if seed is None else np.random.default_rng(seed).permutation(len(paths))
-        order = order[files.index :: files.count]
+        own = np.arange(len(paths))[files.index :: files.count]
+        order = own if seed is None else np.random.default_rng(seed).permutation(own)
         slices = np.asarray(paths)[order], np.asarray(labels, "int64")[order]
-        return tf.data.Dataset.from_tensor_slices(slices).map(lambda path, label: (tf.io.read_file(path), label))
+        return tf.data.Dataset.from_tensor_slices(slices).map(
+            lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
 
-    def damaged_file(self, split: str) -> str | None:
-        for path in self._splits[split][0]:
-            try:
-                with Image.open(path) as image:
-                    image.load()
-            except (OSError, SyntaxError, ValueError):
-                return path
-        return None
+    def damage(self, split: str) -> str | None:
+        paths, labels = self._splits[split]
+        position = first_damaged(self.examples(split, None, WHOLE), classes=max(labels) + 1)
+        return None if position is None else f"{paths[position]} is not an image that can be read"
 
 
 def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageData:
     """The images of ``data_dir/train/CLASS/`` and ``data_dir/validation/CLASS/`` (or ``val``, or ``test``).
 
-    Folders named after ImageNet's WordNet ids are its classes, in its order.
+    Beside a validation part, ``data_dir/test/CLASS/`` is the test part. Folders named after ImageNet's WordNet ids get
+    the names of its classes, in its order.
 
     Raises:
         OSError: If a folder cannot be read.
@@ -53,18 +52,20 @@ def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None)
     """
     if data_dir is None:
         raise ValueError("The data set 'folder' needs --data-dir, the folder with train/ and validation/ in it.")
-    root = Path(data_dir)
+    root = Path(data_dir).expanduser()
     validation = next((root / name for name in _VALIDATION if (root / name).is_dir()), None)
     if not (root / "train").is_dir() or validation is None:
         raise ValueError(f"{root} must have the folders train and validation in it, with a folder for each class.")
-    names = _class_folders(root / "train")
-    unknown = sorted(set(_class_folders(validation)) - set(names))
-    if unknown:
-        raise ValueError(f"{validation / unknown[0]} is of a class that {root / 'train'} does not have.")
-    splits = {"train": _images(root / "train", names), "validation": _images(validation, names)}
+    folders = {"train": root / "train", "validation": validation}
+    if validation != root / "test" and (root / "test").is_dir():
+        folders["test"] = root / "test"
+    names = _class_folders(folders["train"])
+    for folder in folders.values():
+        _check_classes(folder, names, folders["train"])
+    splits = {split: _images(folder, names) for split, folder in folders.items()}
     side = image_size or 224
-    sizes = {name: len(paths) for name, (paths, _) in splits.items()}
-    return ImageData("folder", _readable(names), (side, side, 3), IMAGENET, sizes, FolderSource(splits))
+    sizes = {split: len(paths) for split, (paths, _) in splits.items()}
+    return ImageData("folder", readable(names), (side, side, 3), IMAGENET, sizes, FolderSource(splits))
 
 
 def _class_folders(folder: Path) -> list[str]:
@@ -74,10 +75,12 @@ def _class_folders(folder: Path) -> list[str]:
     return names
 
 
-def _readable(names: list[str]) -> tuple[str, ...]:
-    if names == [synset for synset, _ in imagenet_classes()]:
-        return tuple(name for _, name in imagenet_classes())
-    return tuple(names)
+def _check_classes(folder: Path, names: list[str], train: Path) -> None:
+    own = _class_folders(folder)
+    if unknown := sorted(set(own) - set(names)):
+        raise ValueError(f"{folder / unknown[0]} is of a class that {train} does not have.")
+    if missing := sorted(set(names) - set(own)):
+        raise ValueError(f"{folder} has no folder {missing[0]!r}, a class that {train} has.")
 
 
 def _images(folder: Path, names: list[str]) -> tuple[list[str], list[int]]:
@@ -88,10 +91,8 @@ def _images(folder: Path, names: list[str]) -> tuple[list[str], list[int]]:
         for path in files:
             if path.suffix.lower() not in _SUFFIXES:
                 raise ValueError(f"{path} is no image of a kind that can be trained on: {', '.join(_SUFFIXES)}.")
-        if not files and folder.name == "train":
+        if not files:
             raise ValueError(f"{folder / name} has no images in it.")
         paths += map(str, files)
         labels += [label] * len(files)
-    if not paths:
-        raise ValueError(f"{folder} has no images in it.")
     return paths, labels

@@ -10,10 +10,14 @@ from larq_melius.preprocessing import Preprocessing
 
 @dataclass(frozen=True)
 class Shard:
-    """The part of the examples that one of several hosts takes: number ``index`` of ``count``."""
+    """The part of the examples that one of several hosts takes: number ``index`` of ``count``, from 0."""
 
     index: int
     count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"Of {self.count} shards there is no number {self.index}: they count from 0.")
 
 
 WHOLE = Shard(0, 1)
@@ -32,11 +36,14 @@ class Source(Protocol):
 
         Returns:
             Scalars of encoded bytes, or uint8 pixels ``(height, width, channels)``, with int64 classes.
+
+        Raises:
+            ValueError: If there are fewer files than shards of them.
         """
         ...
 
-    def damaged_file(self, split: str) -> str | None:
-        """The first file that cannot be read as an image, if the source can tell."""
+    def damage(self, split: str) -> str | None:
+        """Which image is the first that cannot be used, and why, in words; ``None`` if there is none."""
         ...
 
 

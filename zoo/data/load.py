@@ -7,13 +7,21 @@ from larq_melius.zoo.data.folders import load_folder
 from larq_melius.zoo.data.image_data import ImageData
 from larq_melius.zoo.data.tfds import load_tfds
 
+_NAMES = ("imagenet2012", "cifar10", "cifar100", "mnist", "folder", "digits", "synthetic")
+
+
+def list_datasets() -> tuple[str, ...]:
+    """Names that ``load_data`` takes, beside those of the other data sets of tensorflow-datasets."""
+    return _NAMES
+
 
 def load_data(name: str, *, data_dir: str | os.PathLike[str] | None = None, image_size: int | None = None) -> ImageData:
     """Loads a data set of images that each belong to one class.
 
     Args:
         name: ``"imagenet2012"``, ``"cifar10"``, ``"cifar100"``, ``"mnist"`` or any other such data set of
-            tensorflow-datasets, ``"folder"``, ``"digits"`` (scikit-learn's) or ``"synthetic"``.
+            tensorflow-datasets (``"my_set:1.0.0"`` is that version of one), ``"folder"`` (``train/CLASS/`` and
+            ``validation/CLASS/`` in ``data_dir``), ``"digits"`` (scikit-learn's) or ``"synthetic"`` (random images).
         data_dir: Where tensorflow-datasets keeps it, or the folder of the images.
         image_size: Side of the images in pixels; the data set's own, or 224, if ``None``.
 

@@ -2,18 +2,29 @@
 
 import logging
 import os
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from larq_melius.imagenet import imagenet_classes
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.weights.home import offline
-from larq_melius.zoo.data.image_data import ImageData, Shard
+from larq_melius.zoo.data.classes import readable
+from larq_melius.zoo.data.damage import first_damaged
+from larq_melius.zoo.data.image_data import WHOLE, ImageData, Shard
+from larq_melius.zoo.data.order import shuffled
 
-#: Encoded images in memory while they are shuffled: about 1 GB of ImageNet.
+#: Splits up to this size, in bytes, are shuffled as a whole.
+_SMALL = 1 << 30
+#: Encoded images of larger ones in memory while they are shuffled: about 1 GB of ImageNet.
 _SHUFFLE_BUFFER = 8192
+#: Files that are read in turns, and images of each at a time. The order depends on both.
+_INTERLEAVED = {"interleave_cycle_length": 16, "interleave_block_length": 16}
 _VALIDATION = ("validation", "test")
+#: Data sets that keep the classes of their test images to themselves.
+_HIDDEN_TEST = ("imagenet2012",)
+_ARCHIVES = {"imagenet2012": "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org"}
 
 # Mean and standard deviation over the training images.
 _PREPROCESSING = {
@@ -36,36 +47,57 @@ class TfdsSource:
         self._splits = splits
 
     def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
-        import tensorflow_datasets as tfds
-
         info = self._builder.info.splits[self._splits[split]]
         if files.count > info.num_shards:
             raise ValueError(
                 f"{self._builder.name} is kept in {info.num_shards} files, too few for {files.count} hosts: set "
                 "shard_by=examples."
             )
-        number = None if seed is None else _one_number(seed)
-        examples = self._builder.as_dataset(
+
+        def share(instructions: list[Any]) -> list[Any]:
+            own = np.arange(len(instructions))[files.index :: files.count]
+            order = own if seed is None else np.random.default_rng(seed).permutation(own)
+            return [instructions[index] for index in order]
+
+        examples = self._read(split, experimental_interleave_sort_fn=share, assert_cardinality=files.count == 1).map(
+            lambda example: (example["image"], tf.cast(example["label"], tf.int64))
+        )
+        if seed is None:
+            return examples
+        small = 0 < info.num_bytes <= _SMALL
+        return shuffled(examples, info.num_examples if small else min(_SHUFFLE_BUFFER, info.num_examples), seed)
+
+    def damage(self, split: str) -> str | None:
+        classes = self._builder.info.features["label"].num_classes
+        position = first_damaged(self.examples(split, None, WHOLE), classes)
+        if position is None:
+            return None
+        example = next(iter(self._read(split, add_tfds_id=True).skip(position).take(1)))
+        file, _, number = example["tfds_id"].numpy().decode().rpartition("__")
+        image = f"Image {number} of {self._builder.data_path / file}"
+        label = int(example["label"])
+        if not 0 <= label < classes:
+            return f"{image} has the label {label}, which is none of its {classes} classes"
+        return f"{image} is not an image that can be read"
+
+    def _read(self, split: str, **options: Any) -> tf.data.Dataset:
+        import tensorflow_datasets as tfds
+
+        deterministic = tf.data.Options()
+        deterministic.deterministic = True
+        return self._builder.as_dataset(
             split=self._splits[split],
-            shuffle_files=seed is not None,
             decoders={"image": tfds.decode.SkipDecoding()},
             read_config=tfds.ReadConfig(
-                shuffle_seed=number,
-                shuffle_reshuffle_each_iteration=False,
                 skip_prefetch=True,
                 try_autocache=False,
-                input_context=tf.distribute.InputContext(files.count, files.index) if files.count > 1 else None,
-                # The shuffled order must not depend on which file is read first.
-                options=_deterministic(),
+                # Some data sets ask to be read in the order that they were written in.
+                enable_ordering_guard=False,
+                options=deterministic,
+                **_INTERLEAVED,
+                **options,
             ),
         )
-        if number is not None:
-            buffer = min(_SHUFFLE_BUFFER, info.num_examples)
-            examples = examples.shuffle(buffer, seed=number, reshuffle_each_iteration=False)
-        return examples.map(lambda example: (example["image"], tf.cast(example["label"], tf.int64)))
-
-    def damaged_file(self, split: str) -> str | None:
-        return None
 
 
 def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageData:
@@ -77,18 +109,14 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: in
         ValueError: If there is no such data set, or it is none of images that each belong to one class.
     """
     builder = _builder(name, data_dir)
-    features = builder.info.features
-    if features is None or not {"image", "label"} <= set(features):
-        raise ValueError(f"{name} is no data set of images with one label each.")
-    if not hasattr(features["label"], "names"):
-        raise ValueError(f"The labels of {name} are no classes.")
+    _check_features(builder.info.features, name)
     _prepare(builder, name)
-    height, width, channels = features["image"].shape
+    height, width, channels = builder.info.features["image"].shape
     splits = _splits(builder, name)
     sizes = {split: builder.info.splits[own].num_examples for split, own in splits.items()}
     side = image_size or (height if height is not None and height == width else 224)
     preprocessing = _PREPROCESSING.get(builder.name) or _usual_preprocessing(channels)
-    classes = _class_names(features["label"].names)
+    classes = readable(builder.info.features["label"].names)
     return ImageData(name, classes, (side, side, channels), preprocessing, sizes, TfdsSource(builder, splits))
 
 
@@ -109,10 +137,23 @@ def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         ) from error
 
 
+def _check_features(features: Any, name: str) -> None:
+    import tensorflow_datasets as tfds
+
+    if features is None or not {"image", "label"} <= set(features):
+        raise ValueError(f"{name} is no data set of images with one label each: it needs the features image and label.")
+    image, label = features["image"], features["label"]
+    if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8 or image.shape[2] not in (1, 3):
+        raise ValueError(f"The images of {name} are not of 8 bits in grey or RGB.")
+    if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
+        raise ValueError(f"The labels of {name} are no classes.")
+
+
 def _prepare(builder: Any, name: str) -> None:
     if builder.is_prepared():
         return
-    folder = builder.data_path.parent.parent
+    # The path ends in the name, the configuration if the data set has several, and the version.
+    folder = Path(builder.data_path).parents[2 if builder.builder_config else 1]
     if offline():
         raise OSError(
             f"{name} is not prepared in {folder}, and LARQ_MELIUS_OFFLINE forbids to download it: unset that, or give "
@@ -124,18 +165,22 @@ def _prepare(builder: Any, name: str) -> None:
         builder.download_and_prepare()
     except AssertionError as error:
         # tensorflow-datasets asserts that files which nobody may download for the user are there.
+        archives = _ARCHIVES.get(builder.name) or f"what {builder.info.homepage or 'its homepage'} offers"
         raise OSError(
-            f"{name} is not prepared in {folder}, and must be downloaded by hand: put the archives into "
+            f"{name} is not prepared in {folder}, and must be downloaded by hand: put {archives} into "
             f"{folder / 'downloads' / 'manual'} and run this again, or give the folder that has it with --data-dir."
         ) from error
     except Exception as error:
         # Its downloads fail with exceptions of many kinds.
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise OSError(f"{name} is not in {folder} and could not be downloaded: {reason[0]}") from error
+        raise OSError(
+            f"{name} is not prepared in {folder} and could not be downloaded. Where there is a network, run tfds build "
+            f"{name} --data_dir DIR, and give DIR with --data-dir. The error was: {reason[0]}"
+        ) from error
 
 
 def _splits(builder: Any, name: str) -> dict[str, str]:
-    own = builder.info.splits
+    own = set(builder.info.splits) - ({"test"} if builder.name in _HIDDEN_TEST else set())
     if "train" not in own:
         raise ValueError(f"{name} has no split 'train'.")
     validation = next((split for split in _VALIDATION if split in own), None)
@@ -146,21 +191,3 @@ def _splits(builder: Any, name: str) -> dict[str, str]:
 
 def _usual_preprocessing(channels: int) -> Preprocessing:
     return IMAGENET if channels == 3 else Preprocessing((127.5,) * channels, (127.5,) * channels)
-
-
-def _class_names(names: list[str]) -> tuple[str, ...]:
-    if list(names) == [synset for synset, _ in imagenet_classes()]:
-        return tuple(name for _, name in imagenet_classes())
-    return tuple(names)
-
-
-def _deterministic() -> tf.data.Options:
-    options = tf.data.Options()
-    options.deterministic = True
-    return options
-
-
-def _one_number(seed: tuple[int, int]) -> int:
-    """One seed of two small numbers."""
-    run, epoch = seed
-    return run * 100_003 + epoch

@@ -14,7 +14,7 @@ def explained_failures(data: ImageData) -> Iterator[None]:
 
     Raises:
         RuntimeError: If another worker is gone, or memory is full.
-        ValueError: If an image cannot be decoded.
+        ValueError: If an image cannot be decoded, or is of no class.
     """
     try:
         yield
@@ -26,6 +26,6 @@ def explained_failures(data: ImageData) -> Iterator[None]:
         raise RuntimeError("The device's memory is full: lower batch_size, or use more devices.") from error
     except tf.errors.InvalidArgumentError as error:
         for split in data.sizes:
-            if path := data.source.damaged_file(split):
-                raise ValueError(f"{path} is not an image that can be read: remove it, or replace it.") from error
+            if damage := data.source.damage(split):
+                raise ValueError(f"{damage}: remove it, or replace it.") from error
         raise ValueError(f"The data set {data.name} cannot be read: {error.message}") from error
