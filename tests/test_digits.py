@@ -9,8 +9,8 @@ import larq_melius as lm
 from larq_melius.weights import find_record, locate
 from larq_melius.zoo.demo import demo
 from larq_melius.zoo.digits.data import load_digits_split
-from larq_melius.zoo.digits.recipe import Recipe
 from larq_melius.zoo.digits.train import Outputs, run
+from larq_melius.zoo.recipes import load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_features_of_the_trained_network(record):
 
 @pytest.mark.slow
 def test_recipe_trains(tmp_path):
-    record = run(Recipe(epochs=4), Outputs.in_folder(tmp_path))
+    record = run(load_recipe("MeliusNetTiny", settings=["epochs=4"]), Outputs.in_folder(tmp_path))
     assert record.top1 > 0.9
     assert {path.name for path in tmp_path.iterdir()} == {
         "MODEL_CARD.md",

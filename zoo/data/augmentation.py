@@ -11,7 +11,6 @@ import tensorflow as tf
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.zoo.data.decoding import central_crop, crop, image_size, resize
 from larq_melius.zoo.digits.augmentation import distort
-from larq_melius.zoo.digits.recipe import Recipe as DigitsRecipe
 
 Shape = tuple[int, int, int]
 Augmentation = Callable[[tf.Tensor, tf.Tensor, Shape, Preprocessing], tf.Tensor]
@@ -71,7 +70,7 @@ def shifted_and_flipped(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preproc
 def distorted(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
     """The whole image, slightly turned, zoomed, sheared and shifted, as suits handwriting."""
     whole = central_crop(image, shape, preprocessing)
-    return tf.ensure_shape(distort(whole[tf.newaxis], seed, DigitsRecipe())[0], shape)
+    return tf.ensure_shape(distort(whole[tf.newaxis], seed)[0], shape)
 
 
 def unchanged(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:

@@ -1,52 +1,22 @@
 """The model card of the digits network, from measured numbers."""
 
-from dataclasses import dataclass, fields
-
 import larq as lq
-import numpy as np
 import tensorflow as tf
 
 from larq_melius import count_operations
 from larq_melius.weights import WeightsRecord
-from larq_melius.zoo.digits.recipe import Recipe
+from larq_melius.zoo.digits import augmentation
+from larq_melius.zoo.evaluation import DatasetEvaluation
+from larq_melius.zoo.recipes import Recipe
 
-
-@dataclass(frozen=True)
-class Score:
-    """How often the network is right on one part of the data set.
-
-    Attributes:
-        counts: Images of each class.
-        errors: Wrongly classified images of each class.
-    """
-
-    counts: tuple[int, ...]
-    errors: tuple[int, ...]
-
-    @classmethod
-    def of(cls, labels: np.ndarray, predictions: np.ndarray, classes: int) -> "Score":
-        """Counts by class.
-
-        Args:
-            labels: The right classes, ``(count,)``.
-            predictions: The network's, ``(count,)``.
-            classes: Number of classes.
-        """
-        counts = np.bincount(labels, minlength=classes)
-        errors = np.bincount(labels[labels != predictions], minlength=classes)
-        return cls(tuple(counts.tolist()), tuple(errors.tolist()))
-
-    @property
-    def top1(self) -> float:
-        """Share of right answers, 0 to 1."""
-        return 1 - sum(self.errors) / sum(self.counts)
+_HYPERPARAMETERS = ("epochs", "batch_size", "learning_rate", "warmup_epochs", "label_smoothing", "seed")
 
 
 def write_card(
     record: WeightsRecord,
     model: tf.keras.Model,
     recipe: Recipe,
-    scores: dict[str, Score],
+    scores: dict[str, DatasetEvaluation],
     *,
     file_size: int,
     minutes: float,
@@ -106,13 +76,14 @@ Test images and errors by class:
 
 | class | {" | ".join(record.classes)} |
 |---|{"---|" * len(record.classes)}
-| images | {" | ".join(map(str, test.counts))} |
-| errors | {" | ".join(map(str, test.errors))} |
+| images | {" | ".join(str(score.images) for score in test.classes)} |
+| errors | {" | ".join(str(score.images - score.right) for score in test.classes)} |
 
 ## Training
 
-`make digits` runs it, or `python -m larq_melius.zoo.digits.train` anywhere but in the repository's root. This time it
-took {minutes:.1f} minutes on {threads} CPU threads. Adam, a cosine to zero, cross-entropy, small random distortions:
+The recipe is `{recipe.model}`: `larq-melius train {recipe.model}` trains such a network, and `make digits` makes all
+that is shipped of it. This time it took {minutes:.1f} minutes on {threads} CPU threads. Adam, a cosine to zero,
+cross-entropy, and random distortions of at most so much:
 
 | hyper-parameter | value |
 |---|---|
@@ -133,11 +104,19 @@ Weights: {record.licence}. {record.source}
 """
 
 
-def _score_rows(scores: dict[str, Score]) -> str:
+def _score_rows(scores: dict[str, DatasetEvaluation]) -> str:
     return "\n".join(
-        f"| {part} | {sum(score.counts)} | {sum(score.errors)} | {score.top1:.2%} |" for part, score in scores.items()
+        f"| {part} | {score.images} | {sum(one.images - one.right for one in score.classes)} | {score.top1:.2%} |"
+        for part, score in scores.items()
     )
 
 
 def _recipe_rows(recipe: Recipe) -> str:
-    return "\n".join(f"| {field.name} | {getattr(recipe, field.name)} |" for field in fields(recipe))
+    values = {name: getattr(recipe, name) for name in _HYPERPARAMETERS}
+    values |= {
+        "rotation": f"{augmentation.DEGREES:g} degrees",
+        "zoom of a side": f"{augmentation.ZOOM:.0%}",
+        "shear": f"{augmentation.SHEAR:.0%}",
+        "shift": f"{augmentation.SHIFT:g} pixels",
+    }
+    return "\n".join(f"| {name} | {value} |" for name, value in values.items())
