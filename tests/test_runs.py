@@ -81,13 +81,22 @@ def test_summary_of_a_run(tmp_path) -> None:
         "imagenet2012",
     )
     assert (summary.epochs_done, summary.epochs_planned) == (7, 120)
-    # Of the two best epochs, the first, whose weights the run keeps.
+    # Of two epochs that are as good, the first, whose weights the run keeps.
     assert (summary.best_epoch, summary.best_top1, summary.best_top5) == (5, 0.56, 0.78)
     assert (summary.last_top1, summary.last_top5, summary.train_top1) == (0.55, 0.77, 0.48)
     assert summary.seconds == 910
     assert summary.minutes_per_epoch == pytest.approx(130 / 60)
     assert summary.seconds_left == pytest.approx(113 * (120 + 130 + 140 + 150 + 160) / 5)
     assert summary.seconds_to_reach == 330
+
+
+def test_of_the_same_accuracy_the_lower_loss_is_better(tmp_path) -> None:
+    log = write_run(tmp_path / "mine") / "log.csv"
+    lines = log.read_text().splitlines()
+    lines[6] = lines[6].removesuffix("2.5") + "2.4"
+    log.write_text("\n".join([*lines, ""]))
+    run = load_run(tmp_path / "mine")
+    assert run.best.epoch == compare_runs([run]).runs[0].best_epoch == 6
 
 
 def test_accuracy_that_was_never_reached_and_run_that_is_done(tmp_path) -> None:

@@ -84,7 +84,7 @@ def train(
             raise click.exceptions.Exit(130) from stopped
         if not is_chief(strategy):
             return
-    best = max(log, key=lambda row: row.val_top1)
+    best = max(log, key=lambda row: row.rank)
     click.echo(f"Best: {best.val_top1:.2%} top-1, {best.val_top5:.2%} top-5, in epoch {best.epoch} of {len(log)}.")
     click.echo(f"The network of that epoch is {folder / files.BEST}, the log {folder / files.LOG}.")
     click.echo(f"  larq-melius runs plot {folder} -o accuracy.png")

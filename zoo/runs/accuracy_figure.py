@@ -50,7 +50,7 @@ class _Curve:
     @property
     def label(self) -> str:
         """Its entry in the legend."""
-        best = max(self.log, key=lambda row: row.val_top1)
+        best = max(self.log, key=lambda row: row.rank)
         return f"{self.name} (best {best.val_top1:.1%}, epoch {best.epoch})"
 
     def draw(self, axes: "Axes", column: str, *, scale: float = 1, thick: bool = False, marked: bool = False) -> None:

@@ -41,6 +41,11 @@ class AuthorsEpoch:
     val_top5: float
     seconds: float
 
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """What is larger for the better of two epochs."""
+        return (self.val_top1,)
+
 
 def authors_curve(model: str, stem: str) -> tuple[AuthorsEpoch, ...]:
     """The epochs of the authors' training of a network; none if they published none.

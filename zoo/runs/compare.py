@@ -26,7 +26,7 @@ class Summary:
         dataset: Name of the data set.
         epochs_done: Finished epochs.
         epochs_planned: Epochs of the whole training.
-        best_epoch: The first epoch with the highest top-1 accuracy on the validation images.
+        best_epoch: The epoch with the highest top-1 accuracy on the validation images; of several, of the lowest loss.
         best_top1: That accuracy, 0 to 1, like all accuracies here.
         best_top5: Top-5 accuracy on the validation images after that epoch.
         last_top1: Top-1 accuracy on the validation images after the newest epoch.
@@ -131,7 +131,7 @@ def compare_runs(runs: Sequence[Run], *, reach: float | None = None) -> Comparis
 def _summary(
     name: str, dataset: str, log: Sequence[EpochLog | AuthorsEpoch], planned: int, reach: float | None
 ) -> Summary:
-    best, last = max(log, key=lambda row: row.val_top1), log[-1]
+    best, last = max(log, key=lambda row: row.rank), log[-1]
     seconds = sum(row.seconds for row in log)
     return Summary(
         name=name,

@@ -40,8 +40,8 @@ class Run:
 
     @property
     def best(self) -> EpochLog:
-        """The first epoch with the highest top-1 accuracy on the validation images, whose weights the run keeps."""
-        return max(self.log, key=lambda row: row.val_top1)
+        """The best epoch by the validation images, whose weights the run keeps."""
+        return max(self.log, key=lambda row: row.rank)
 
     @property
     def layers(self) -> tuple[str, ...]:

@@ -44,6 +44,11 @@ class EpochLog:
     train_loss: float
     val_loss: float
 
+    @property
+    def rank(self) -> tuple[float, ...]:
+        """What is larger for the better of two epochs: of the same top-1 accuracy, the lower loss decides."""
+        return self.val_top1, -self.val_loss
+
 
 @dataclass(frozen=True)
 class LayerFlips:

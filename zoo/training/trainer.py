@@ -220,20 +220,20 @@ class _Run:
             average_batchnorm_statistics(self._model)
         with averaged_weights(self._model, self._optimizer):
             val_loss, val_top1, val_top5 = self._steps.validate(self._distributed(self._validation_batches)).means
-            self._export(best=all(val_top1 > row.val_top1 for row in position.log))
-        row = EpochLog(
-            model=network_name(self._recipe),
-            stem=network_stem(self._recipe, self._data),
-            epoch=position.epoch + 1,
-            learning_rate=self._rate_now(),
-            train_top1=top1,
-            train_top5=top5,
-            val_top1=val_top1,
-            val_top5=val_top5,
-            seconds=time.monotonic() - started,
-            train_loss=loss,
-            val_loss=val_loss,
-        )
+            row = EpochLog(
+                model=network_name(self._recipe),
+                stem=network_stem(self._recipe, self._data),
+                epoch=position.epoch + 1,
+                learning_rate=self._rate_now(),
+                train_top1=top1,
+                train_top5=top5,
+                val_top1=val_top1,
+                val_top5=val_top5,
+                seconds=time.monotonic() - started,
+                train_loss=loss,
+                val_loss=val_loss,
+            )
+            self._export(best=all(row.rank > earlier.rank for earlier in position.log))
         flips = self._flips.summary(row.epoch)
         self._position = _Position(row.epoch, log=[*position.log, row], flips=[*position.flips, *flips])
         self._steps.reset()
