@@ -86,7 +86,7 @@ def test_files_of_a_run(uninterrupted) -> None:
 
 def test_best_network_scores_what_the_log_says(uninterrupted, digits) -> None:
     log = read_rows(uninterrupted / "log.csv", EpochLog)
-    best = max(log, key=lambda row: row.val_top1)
+    best = max(log, key=lambda row: (row.val_top1, -row.val_loss))
     images, labels = digits.source._splits["validation"]
     for model in (
         tf.keras.models.load_model(uninterrupted / "best.keras"),
@@ -378,7 +378,28 @@ def test_two_workers_and_two_devices_come_to_the_numbers_of_one(tmp_path) -> Non
         assert_close(numbers(tmp_path / name), numbers(tmp_path / "one"), 1e-4)
 
 
-def test_killed_worker_ends_the_others_and_all_go_on(tmp_path) -> None:
+@pytest.fixture(scope="module")
+def whole_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs by two workers."""
+    folder = tmp_path_factory.mktemp("workers") / "run"
+    for worker in start_workers(folder, "--epochs", 2):
+        worker.communicate()
+    return folder
+
+
+def test_terminated_worker_stops_all_and_they_go_on(whole_by_workers, tmp_path) -> None:
+    chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
+    wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000010")), chief)
+    worker.terminate()
+    stopped = [process.communicate()[1].splitlines()[-1] for process in (chief, worker)]
+    assert [chief.returncode, worker.returncode] == [130, 130]
+    assert all(line.startswith("Stopped in epoch") and "--resume" in line for line in stopped)
+    for process in start_workers(tmp_path / "run", "--epochs", 2, "--resume"):
+        process.communicate()
+    assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
+
+
+def test_killed_worker_ends_the_others_and_all_go_on(whole_by_workers, tmp_path) -> None:
     chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
     wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000043")), chief)
     worker.kill()
@@ -389,10 +410,7 @@ def test_killed_worker_ends_the_others_and_all_go_on(tmp_path) -> None:
     again = start_workers(tmp_path / "run", "--epochs", 2, "--resume")
     assert "Going on after 1 epochs and 10 steps." in again[0].communicate()[1]
     again[1].communicate()
-    whole = start_workers(tmp_path / "whole", "--epochs", 2)
-    for process in whole:
-        process.communicate()
-    assert_close(numbers(tmp_path / "run"), numbers(tmp_path / "whole"), 1e-5)
+    assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,15 @@ class TrainingStopped(Exception):  # noqa: N818 - no error: it was asked for
 
 
 class StopRequest:
-    """Notes SIGTERM, which schedulers send before they kill, and Ctrl-C; a second one ends the process at once.
+    """Notes SIGTERM, which schedulers send before they kill, and Ctrl-C; a second one ends the process at once."""
 
-    Args:
-        heeded: Whether to take the signals over. One of several workers must not stop by itself: the others would
-            wait for it forever.
-    """
-
-    def __init__(self, *, heeded: bool = True) -> None:
-        # Python lets no other thread handle signals.
-        self._heeded = heeded and threading.current_thread() is threading.main_thread()
+    def __init__(self) -> None:
         self._earlier: dict[signal.Signals, object] = {}
         self.requested = False
 
     def __enter__(self) -> "StopRequest":
-        if self._heeded:
+        # Python lets no other thread handle signals.
+        if threading.current_thread() is threading.main_thread():
             self._earlier = {number: signal.signal(number, self._note) for number in _SIGNALS}
         return self
 

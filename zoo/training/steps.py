@@ -56,6 +56,7 @@ class Steps:
         self.totals = tf.Variable(tf.zeros(4, tf.float64), trainable=False, name="totals")
         self._train = tf.function(self._train_steps, reduce_retracing=True)
         self._validate = tf.function(self._validate_step)
+        self._count = tf.function(self._count_replicas)
 
     def train(self, batches: Iterator[Any], count: int) -> None:
         """Trains on the next batches."""
@@ -69,12 +70,20 @@ class Steps:
         """Sets the totals to zero."""
         self.totals.assign(tf.zeros_like(self.totals))
 
+    def any_worker(self, flag: bool) -> bool:
+        """Whether ``flag`` is set in any of the worker processes, all of which have to ask."""
+        return bool(self._count(tf.constant(flag)) > 0)
+
     def validate(self, batches: Any) -> Totals:
         """Goes once through batches of images, labels and mask."""
         total = tf.zeros(4, tf.float64)
         for batch in batches:
             total += self._validate(batch)
         return Totals(*total.numpy().tolist())
+
+    def _count_replicas(self, flag: tf.Tensor) -> tf.Tensor:
+        flags = self._strategy.run(lambda: tf.cast(flag, tf.float32))
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None)
 
     def _train_steps(self, batches: Iterator[Any], count: tf.Tensor) -> None:
         for _ in tf.range(count):

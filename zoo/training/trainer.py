@@ -82,7 +82,7 @@ def train(
         write_atomically(folder / files.LABELS, "".join(f"{name}\n" for name in data.classes).encode())
     if recipe.first_stage is not None:
         recipe = _second_stage(recipe, data, folder, strategy, resume=resume, checkpoint_steps=checkpoint_steps)
-    stop = StopRequest(heeded=worker_count() == 1)
+    stop = StopRequest()
     with precision(recipe.precision), explained_failures(data), stop:
         return _Run(recipe, data, folder, strategy, checkpoint_steps, stop).train(resume=resume)
 
@@ -206,7 +206,8 @@ class _Run:
             self._check(loss)
             shown.update(count, loss, top1)
             board.steps(self._step, loss, self._rate_now())
-            if self._stop.requested:
+            # A worker that stopped by itself would leave the others waiting for it.
+            if self._steps.any_worker(self._stop.requested):
                 self._save()
                 raise TrainingStopped(f"Stopped in epoch {position.epoch + 1}; the checkpoint has all that was done.")
             if count == until_checkpoint and position.batch < self._epoch_steps:
