@@ -9,6 +9,10 @@ FILES := $(shell find larq_melius zoo converters -type f -not -path '*/__pycache
 INSTALLED := $(VENV)/installed-$(FILES)
 INTEROP := .venv-interop
 
+# Processes that run tests, each of them whole modules.
+JOBS ?= 2
+PARALLEL := -n $(JOBS) --dist loadfile
+
 # Python in the repository's root would import ./larq_melius, without its zoo and converters: run modules from elsewhere.
 RUN := cd tests && ../$(BIN)/python -m
 
@@ -30,10 +34,10 @@ digits: install
 	$(RUN) larq_melius.zoo.digits.train
 
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-all: install
-	$(BIN)/pytest -m ''
+	$(BIN)/pytest $(PARALLEL) -m ''
 
 lint: install
 	$(BIN)/ruff check

@@ -6,12 +6,15 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import larq_melius  # noqa: F401 - selects legacy Keras before a test module imports Larq
+
+pytest.register_assert_rewrite("data_batches", "training_runs")
 
 
 def _randomize(model: tf.keras.Model, seed: int = 0) -> None:
@@ -58,6 +61,25 @@ def tiny_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tiny_imagenet import prepare
 
     return prepare(tmp_path_factory.mktemp("tfds"))
+
+
+@pytest.fixture(scope="session")
+def digits() -> Any:
+    """scikit-learn's digits, as trainings get them."""
+    from larq_melius.zoo.data import load_data
+
+    return load_data("digits")
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of three epochs, made by the command line."""
+    from training_runs import command
+
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    result = subprocess.run(command(folder), capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return folder
 
 
 @pytest.fixture

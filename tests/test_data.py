@@ -29,11 +29,6 @@ def imagenet(tiny_imagenet) -> ImageData:
     return load_data("imagenet2012", data_dir=tiny_imagenet, image_size=SIZE)
 
 
-@pytest.fixture(scope="module")
-def digits() -> ImageData:
-    return load_data("digits")
-
-
 def test_imagenet_as_tensorflow_datasets_keeps_it(imagenet) -> None:
     assert imagenet.sizes == SIZES
     assert imagenet.classes == tuple(name for _, name in imagenet_classes())

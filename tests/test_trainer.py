@@ -1,74 +1,17 @@
-"""Training runs: what they write, and that they come to the same numbers however they get there."""
+"""Training runs: what they write, and what the choices of a recipe do."""
 
-import json
-import os
-import signal
-import socket
 import subprocess
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from training_runs import COMMAND, numbers, recipe, small_network
 
 import larq_melius
 from larq_melius.zoo.data import load_data
 from larq_melius.zoo.recipes import Recipe, load_recipe
 from larq_melius.zoo.runs.log import EpochLog, LayerFlips, read_rows
-from larq_melius.zoo.training.distribution import cluster_from_slurm
 from larq_melius.zoo.training.trainer import train
-
-COMMAND = Path(sys.executable).with_name("larq-melius")
-#: What is timed cannot be the same twice.
-TIMED = ("seconds",)
-
-
-#: A network that TensorFlow traces in a second.
-SMALL = ("model=MeliusNet", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}', "stem=thumbnail")
-
-
-def recipe(*settings: str) -> Recipe:
-    return load_recipe("MeliusNetTiny", settings=["epochs=2", "warmup_epochs=0", "flips=all", *SMALL, *settings])
-
-
-def small_network(**options: Any) -> tf.keras.Model:
-    return larq_melius.MeliusNet([1, 1], [64], stem="thumbnail", input_shape=(8, 8, 1), classes=10, **options)
-
-
-@pytest.fixture(scope="module")
-def digits() -> Any:
-    return load_data("digits")
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of three epochs, made by the command line."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    result = subprocess.run(command(folder), capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-def command(folder: Path, *more: object) -> list[str]:
-    run = ["train", "meliusnettiny", "--epochs", 3, "--set", "flips=all", "--checkpoint-steps", 5, "-o", folder, *more]
-    return [str(COMMAND), *map(str, run)]
-
-
-def assert_close(ours: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float) -> None:
-    for mine, other in zip(ours, others, strict=True):
-        assert mine.keys() == other.keys()
-        for key, value in mine.items():
-            assert value == other[key] if isinstance(value, str) else value == pytest.approx(other[key], rel=tolerance)
-
-
-def numbers(folder: Path) -> list[dict[str, Any]]:
-    rows = [asdict(row) for row in read_rows(folder / "log.csv", EpochLog)]
-    return [{key: value for key, value in row.items() if key not in TIMED} for row in rows]
 
 
 def test_files_of_a_run(uninterrupted) -> None:
@@ -116,76 +59,6 @@ def test_flips_are_those_of_the_weights(tmp_path, digits) -> None:
         assert row.p99 == np.percentile(flipped, 99)
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
-    while not condition():
-        assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.001)
-
-
-@pytest.mark.parametrize("moment", ["in an epoch", "while a checkpoint is written"])
-def test_killed_run_goes_on_to_the_same_numbers(moment, uninterrupted, tmp_path) -> None:
-    folder = tmp_path / "run"
-    checkpoints = folder / "checkpoints"
-    process = subprocess.Popen(command(folder), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True)
-    if moment == "in an epoch":
-        wait_for(lambda: list(checkpoints.glob("step-0000000043")), process)
-    else:
-        # A half-written checkpoint has a hidden name.
-        wait_for(lambda: list(checkpoints.glob("step-0000000033")), process)
-        wait_for(lambda: list(checkpoints.glob(".step-*/state*")), process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert len(numbers(folder)) < 3
-    result = subprocess.run(command(folder, "--resume"), capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "Going on after 1 epochs and" in result.stderr
-    assert numbers(folder) == numbers(uninterrupted)
-    assert (folder / "flips.csv").read_text() == (uninterrupted / "flips.csv").read_text()
-    assert not list(checkpoints.glob(".*"))
-    ours, others = (tf.keras.models.load_model(path / "last.keras") for path in (folder, uninterrupted))
-    for mine, other in zip(ours.get_weights(), others.get_weights(), strict=True):
-        np.testing.assert_array_equal(mine, other)
-
-
-def test_terminated_run_saves_and_says_how_to_go_on(uninterrupted, tmp_path) -> None:
-    folder = tmp_path / "run"
-    process = subprocess.Popen(command(folder), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    wait_for(lambda: list((folder / "checkpoints").glob("step-*")), process)
-    process.terminate()
-    _, stderr = process.communicate()
-    assert process.returncode == 130
-    assert stderr.splitlines()[-1].endswith("Run the command again with --resume to go on.")
-    subprocess.run(command(folder, "--resume"), capture_output=True, check=True)
-    assert numbers(folder) == numbers(uninterrupted)
-
-
-def test_finished_run_has_nothing_left_to_do(uninterrupted) -> None:
-    before = (uninterrupted / "log.csv").read_text()
-    result = subprocess.run(command(uninterrupted, "--resume"), capture_output=True, text=True, check=False)
-    assert result.returncode == 0
-    assert result.stdout.startswith("Best: ")
-    assert (uninterrupted / "log.csv").read_text() == before
-
-
-def test_damaged_checkpoint_is_named(uninterrupted, tmp_path, digits) -> None:
-    train(recipe("epochs=1"), digits, tmp_path / "run")
-    (data,) = (tmp_path / "run/checkpoints/step-0000000033").glob("state.data*")
-    data.write_bytes(data.read_bytes()[:1000])
-    with pytest.raises(ValueError, match="step-0000000033 is damaged"):
-        train(recipe("epochs=1"), digits, tmp_path / "run", resume=True)
-
-
-def test_folder_of_another_run_is_left_alone(tmp_path, digits) -> None:
-    folder = tmp_path / "run"
-    train(recipe("epochs=1"), digits, folder)
-    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(FileExistsError, match="pass --resume"):
-        train(recipe("epochs=1"), digits, folder)
-    with pytest.raises(ValueError, match=r"another recipe: epochs \(1, not 2\), seed \(1, not 2\)\."):
-        train(recipe("seed=2"), digits, folder, resume=True)
-    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -216,19 +89,6 @@ def test_diverged_training_stops(tmp_path, digits) -> None:
     with pytest.raises(RuntimeError, match=r"The loss is \S+ in epoch 1: the training has diverged\."):
         train(wild, digits, tmp_path / "run")
     assert not list((tmp_path / "run").glob("checkpoints/step*"))
-
-
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, digits, monkeypatch) -> None:
-    from larq_melius.zoo.training import checkpoints
-
-    def full(folder: Path) -> None:
-        if folder.name.startswith(".step-0000000010"):
-            raise OSError(28, "No space left on device", str(folder))
-
-    monkeypatch.setattr(checkpoints, "_flush", full)
-    with pytest.raises(OSError, match="No space left"):
-        train(recipe(), digits, tmp_path / "run", checkpoint_steps=5)
-    assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-0000000005"]
 
 
 def test_moving_average_is_what_is_evaluated_and_exported(tmp_path, digits) -> None:
@@ -328,91 +188,6 @@ def test_xla_trains_alike(tmp_path, digits) -> None:
     assert row.train_loss == pytest.approx(plain.train_loss, rel=0.02)
 
 
-# Without signs nothing amplifies the rounding of sums in another order.
-SMOOTH = (
-    *SMALL,
-    "quantization=float",
-    "learning_rate=1e-4",
-    "synchronize_batchnorm=true",
-    "flips=none",
-    "warmup_epochs=0",
-)
-
-
-def smooth_command(folder: Path, *more: object) -> list[str]:
-    settings = [text for setting in SMOOTH for text in ("--set", setting)]
-    run = ["train", "meliusnettiny", "--epochs", 1, "--checkpoint-steps", 10, "-o", folder, *settings, *more]
-    return [str(COMMAND), *map(str, run)]
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def start_workers(folder: Path, *more: object) -> list[subprocess.Popen[str]]:
-    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
-    return [
-        subprocess.Popen(
-            smooth_command(folder, "--hosts", hosts, "--host-index", index, *more),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
-
-
-def test_two_workers_and_two_devices_come_to_the_numbers_of_one(tmp_path) -> None:
-    workers = start_workers(tmp_path / "workers")
-    outputs = [worker.communicate() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], outputs
-    assert outputs[1][0] == ""
-    subprocess.run(smooth_command(tmp_path / "one"), capture_output=True, check=True)
-    subprocess.run(smooth_command(tmp_path / "devices", "--devices", 2), capture_output=True, check=True)
-    for name in ("workers", "devices"):
-        # 33 steps of float32 sums in another order.
-        assert_close(numbers(tmp_path / name), numbers(tmp_path / "one"), 1e-4)
-
-
-@pytest.fixture(scope="module")
-def whole_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of two epochs by two workers."""
-    folder = tmp_path_factory.mktemp("workers") / "run"
-    for worker in start_workers(folder, "--epochs", 2):
-        worker.communicate()
-    return folder
-
-
-def test_terminated_worker_stops_all_and_they_go_on(whole_by_workers, tmp_path) -> None:
-    chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
-    wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000010")), chief)
-    worker.terminate()
-    stopped = [process.communicate()[1].splitlines()[-1] for process in (chief, worker)]
-    assert [chief.returncode, worker.returncode] == [130, 130]
-    assert all(line.startswith("Stopped in epoch") and "--resume" in line for line in stopped)
-    for process in start_workers(tmp_path / "run", "--epochs", 2, "--resume"):
-        process.communicate()
-    assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
-
-
-def test_killed_worker_ends_the_others_and_all_go_on(whole_by_workers, tmp_path) -> None:
-    chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
-    wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000043")), chief)
-    worker.kill()
-    worker.communicate()
-    _, stderr = chief.communicate()
-    assert chief.returncode == 1
-    assert stderr.splitlines()[-1].startswith("Error: Another worker has gone")
-    again = start_workers(tmp_path / "run", "--epochs", 2, "--resume")
-    assert "Going on after 1 epochs and 10 steps." in again[0].communicate()[1]
-    again[1].communicate()
-    assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -433,23 +208,3 @@ def test_mistakes_on_the_command_line(arguments, message, tmp_path) -> None:
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
-
-
-def test_workers_of_a_slurm_job(monkeypatch) -> None:
-    """As srun sets the environment of the third of four tasks on two nodes."""
-    tasks = {"PROCID": 2, "STEP_NODELIST": "gpu[07-08]", "STEP_NUM_NODES": 2, "STEP_TASKS_PER_NODE": "2(x2)"}
-    for name, value in {**tasks, "STEP_NUM_TASKS": 4, "NTASKS": 4}.items():
-        monkeypatch.setenv(f"SLURM_{name}", str(value))
-    monkeypatch.setenv("TF_CONFIG", "")
-    cluster_from_slurm(port=5000)
-    assert json.loads(os.environ["TF_CONFIG"]) == {
-        "cluster": {"worker": ["gpu07:5000", "gpu07:5001", "gpu08:5000", "gpu08:5001"]},
-        "task": {"type": "worker", "index": 2},
-    }
-
-
-def test_tf_config_that_is_wrong(tmp_path) -> None:
-    environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": {"ps": ["a:1"]}})}
-    result = subprocess.run(command(tmp_path / "run"), env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert "TF_CONFIG must have nothing but 'worker'" in result.stderr

@@ -1,0 +1,116 @@
+"""Training on several workers and devices."""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from training_runs import COMMAND, SMALL, assert_close, command, numbers, wait_for
+
+from larq_melius.zoo.training.distribution import cluster_from_slurm
+
+# Without signs nothing amplifies the rounding of sums in another order.
+SMOOTH = (
+    *SMALL,
+    "quantization=float",
+    "learning_rate=1e-4",
+    "synchronize_batchnorm=true",
+    "flips=none",
+    "warmup_epochs=0",
+)
+
+
+def smooth_command(folder: Path, *more: object) -> list[str]:
+    settings = [text for setting in SMOOTH for text in ("--set", setting)]
+    run = ["train", "meliusnettiny", "--epochs", 1, "--checkpoint-steps", 10, "-o", folder, *settings, *more]
+    return [str(COMMAND), *map(str, run)]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def start_workers(folder: Path, *more: object) -> list[subprocess.Popen[str]]:
+    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
+    return [
+        subprocess.Popen(
+            smooth_command(folder, "--hosts", hosts, "--host-index", index, *more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index in range(2)
+    ]
+
+
+def test_two_workers_and_two_devices_come_to_the_numbers_of_one(tmp_path) -> None:
+    workers = start_workers(tmp_path / "workers")
+    outputs = [worker.communicate() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    assert outputs[1][0] == ""
+    subprocess.run(smooth_command(tmp_path / "one"), capture_output=True, check=True)
+    subprocess.run(smooth_command(tmp_path / "devices", "--devices", 2), capture_output=True, check=True)
+    for name in ("workers", "devices"):
+        # 33 steps of float32 sums in another order.
+        assert_close(numbers(tmp_path / name), numbers(tmp_path / "one"), 1e-4)
+
+
+@pytest.fixture(scope="module")
+def whole_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs by two workers."""
+    folder = tmp_path_factory.mktemp("workers") / "run"
+    for worker in start_workers(folder, "--epochs", 2):
+        worker.communicate()
+    return folder
+
+
+def test_terminated_worker_stops_all_and_they_go_on(whole_by_workers, tmp_path) -> None:
+    chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
+    wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000010")), chief)
+    worker.terminate()
+    stopped = [process.communicate()[1].splitlines()[-1] for process in (chief, worker)]
+    assert [chief.returncode, worker.returncode] == [130, 130]
+    assert all(line.startswith("Stopped in epoch") and "--resume" in line for line in stopped)
+    for process in start_workers(tmp_path / "run", "--epochs", 2, "--resume"):
+        process.communicate()
+    assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
+
+
+def test_killed_worker_ends_the_others_and_all_go_on(whole_by_workers, tmp_path) -> None:
+    chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
+    wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000043")), chief)
+    worker.kill()
+    worker.communicate()
+    _, stderr = chief.communicate()
+    assert chief.returncode == 1
+    assert stderr.splitlines()[-1].startswith("Error: Another worker has gone")
+    again = start_workers(tmp_path / "run", "--epochs", 2, "--resume")
+    assert "Going on after 1 epochs and 10 steps." in again[0].communicate()[1]
+    again[1].communicate()
+    assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
+
+
+def test_workers_of_a_slurm_job(monkeypatch) -> None:
+    """As srun sets the environment of the third of four tasks on two nodes."""
+    tasks = {"PROCID": 2, "STEP_NODELIST": "gpu[07-08]", "STEP_NUM_NODES": 2, "STEP_TASKS_PER_NODE": "2(x2)"}
+    for name, value in {**tasks, "STEP_NUM_TASKS": 4, "NTASKS": 4}.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    monkeypatch.setenv("TF_CONFIG", "")
+    cluster_from_slurm(port=5000)
+    assert json.loads(os.environ["TF_CONFIG"]) == {
+        "cluster": {"worker": ["gpu07:5000", "gpu07:5001", "gpu08:5000", "gpu08:5001"]},
+        "task": {"type": "worker", "index": 2},
+    }
+
+
+def test_tf_config_that_is_wrong(tmp_path) -> None:
+    environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": {"ps": ["a:1"]}})}
+    result = subprocess.run(command(tmp_path / "run"), env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "TF_CONFIG must have nothing but 'worker'" in result.stderr

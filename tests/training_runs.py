@@ -1,0 +1,53 @@
+"""What tests of training share: short runs on digits."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+import larq_melius
+from larq_melius.zoo.recipes import Recipe, load_recipe
+from larq_melius.zoo.runs.log import EpochLog, read_rows
+
+COMMAND = Path(sys.executable).with_name("larq-melius")
+#: What is timed cannot be the same twice.
+TIMED = ("seconds",)
+#: A network that TensorFlow traces in a second.
+SMALL = ("model=MeliusNet", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}', "stem=thumbnail")
+
+
+def recipe(*settings: str) -> Recipe:
+    return load_recipe("MeliusNetTiny", settings=["epochs=2", "warmup_epochs=0", "flips=all", *SMALL, *settings])
+
+
+def small_network(**options: Any) -> tf.keras.Model:
+    return larq_melius.MeliusNet([1, 1], [64], stem="thumbnail", input_shape=(8, 8, 1), classes=10, **options)
+
+
+def command(folder: Path, *more: object) -> list[str]:
+    run = ["train", "meliusnettiny", "--epochs", 3, "--set", "flips=all", "--checkpoint-steps", 5, "-o", folder, *more]
+    return [str(COMMAND), *map(str, run)]
+
+
+def assert_close(ours: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float) -> None:
+    for mine, other in zip(ours, others, strict=True):
+        assert mine.keys() == other.keys()
+        for key, value in mine.items():
+            assert value == other[key] if isinstance(value, str) else value == pytest.approx(other[key], rel=tolerance)
+
+
+def numbers(folder: Path) -> list[dict[str, Any]]:
+    rows = [asdict(row) for row in read_rows(folder / "log.csv", EpochLog)]
+    return [{key: value for key, value in row.items() if key not in TIMED} for row in rows]
+
+
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
+    while not condition():
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.001)
