@@ -287,15 +287,17 @@ def test_evaluation_goes_over_every_image_once(shards, imagenet) -> None:
 def test_training_on_imagenet_s_own_path(tiny_imagenet, tmp_path) -> None:
     """The command a researcher runs, on a tiny network and a tiny ImageNet."""
     command = [
-        *(COMMAND, "train", "meliusnet22", "--data-dir", tiny_imagenet, "-o", tmp_path / "run", "--epochs", "1"),
+        *(COMMAND, "train", "meliusnet22", "--data-dir", tiny_imagenet, "--epochs", "1"),
         *("--batch-size", "16", "--set", "image_size=32"),
         *("--set", "model=MeliusNet", "--set", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}'),
     ]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    result = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert len((tmp_path / "run/log.csv").read_text().splitlines()) == 2
-    assert (tmp_path / "run/labels.txt").read_text().splitlines()[:2] == ["tench", "goldfish"]
+    # However the network was spelled.
+    run = tmp_path / "runs/MeliusNet22-imagenet2012"
+    assert len((run / "log.csv").read_text().splitlines()) == 2
+    assert (run / "labels.txt").read_text().splitlines()[:2] == ["tench", "goldfish"]
     evaluated = subprocess.run(
-        [COMMAND, "evaluate", tmp_path / "run/best.keras", "--data-dir", tiny_imagenet], capture_output=True, text=True
+        [COMMAND, "evaluate", run / "best.keras", "--data-dir", tiny_imagenet], capture_output=True, text=True
     )
     assert "imagenet2012, validation" in evaluated.stdout, evaluated.stderr

@@ -56,7 +56,7 @@ def train(
     short = [f"{name}={value}" for name, value in shortcuts.items() if value is not None]
     with library():
         from larq_melius.zoo.data import load_data
-        from larq_melius.zoo.recipes import load_recipe
+        from larq_melius.zoo.recipes import load_recipe, preset_name
         from larq_melius.zoo.runs import files
         from larq_melius.zoo.training.distribution import (
             choose_strategy,
@@ -73,7 +73,8 @@ def train(
         elif slurm:
             cluster_from_slurm()
         strategy = choose_strategy(devices)
-        folder = output or Path("runs") / f"{Path(recipe).stem}-{chosen.dataset.replace(':', '-')}"
+        name = preset_name(recipe) or Path(recipe).stem
+        folder = output or Path("runs") / f"{name}-{chosen.dataset.replace(':', '-')}"
         data = load_data(chosen.dataset, data_dir=data_dir, image_size=chosen.image_size)
         try:
             log = train_network(

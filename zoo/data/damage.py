@@ -1,12 +1,16 @@
 """Finds the example that cannot be used."""
 
+import sys
+
 import tensorflow as tf
+from tqdm import tqdm
 
 
 def first_damaged(examples: tf.data.Dataset, classes: int) -> int | None:
     """Position of the first example that cannot be decoded, or is of no known class; ``None`` if there is none.
 
-    TensorFlow's error does not tell, but examples come in their order, so that as many were fine as came before it.
+    TensorFlow's error does not tell, but examples come in their order, so that as many were fine as came before it. A
+    large data set takes minutes: on a terminal, stderr shows the progress.
 
     Args:
         examples: Pairs of encoded bytes and a class.
@@ -18,10 +22,20 @@ def first_damaged(examples: tf.data.Dataset, classes: int) -> int | None:
         with tf.control_dependencies([known]):
             return tf.size(tf.io.decode_image(record, expand_animations=False))
 
+    checked = examples.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     fine = 0
-    try:
-        for _ in examples.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True):
-            fine += 1
-    except tf.errors.InvalidArgumentError:
-        return fine
+    with tqdm(
+        desc="Looking for the image that cannot be used",
+        unit=" images",
+        unit_scale=True,
+        file=sys.stderr,
+        disable=not sys.stderr.isatty(),
+        leave=False,
+    ) as progress:
+        try:
+            for _ in checked:
+                fine += 1
+                progress.update()
+        except tf.errors.InvalidArgumentError:
+            return fine
     return None

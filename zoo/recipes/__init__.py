@@ -2,7 +2,7 @@
 
 from larq_melius.zoo.recipes.datasets import adapt
 from larq_melius.zoo.recipes.load import load_recipe
-from larq_melius.zoo.recipes.presets import PRESETS, Preset, find_preset
+from larq_melius.zoo.recipes.presets import PRESETS, Preset, find_preset, preset_name
 from larq_melius.zoo.recipes.recipe import Recipe, parse_settings
 
-__all__ = ["PRESETS", "Preset", "Recipe", "adapt", "find_preset", "load_recipe", "parse_settings"]
+__all__ = ["PRESETS", "Preset", "Recipe", "adapt", "find_preset", "load_recipe", "parse_settings", "preset_name"]

@@ -145,7 +145,12 @@ def find_preset(name: str) -> Preset:
     Raises:
         ValueError: If there is none.
     """
-    for known, preset in PRESETS.items():
-        if known.lower() == name.lower():
-            return preset
-    raise ValueError(f"Unknown recipe {name!r}; choose one of {', '.join(PRESETS)}, or give a JSON file.")
+    known = preset_name(name)
+    if known is None:
+        raise ValueError(f"Unknown recipe {name!r}; choose one of {', '.join(PRESETS)}, or give a JSON file.")
+    return PRESETS[known]
+
+
+def preset_name(name: str) -> str | None:
+    """The name as the zoo spells it; ``None`` if no recipe has it, in any case."""
+    return next((known for known in PRESETS if known.lower() == name.lower()), None)
