@@ -29,7 +29,7 @@ TRAIN = [
 DEV = [
     *TRAIN,
     "pytest>=8,<10",
-    "pytest-xdist>=3.6,<4",
+    "pytest-xdist>=3.6.1,<4",
     "ruff>=0.12,<1",
     "mypy>=1.15,<3",
     "build>=1.2,<2",
