@@ -21,7 +21,7 @@ if version is None:
 TRAIN = [
     "tensorflow-datasets>=4.9.9,<5",
     # tensorflow-datasets imports it to prepare a data set, but does not ask for it on every version of Python.
-    "importlib-resources>=5",
+    "importlib-resources>=6",
     "tensorboard>=2.20,<3",
     "scikit-learn>=1.3,<2",
     "matplotlib>=3.7,<4",
@@ -60,9 +60,9 @@ setup(
         "larq-compute-engine>=0.16,<0.17; platform_machine != 'aarch64'",
         "numpy>=1.26,<2",
         "flatbuffers>=25.9.23",
-        "click>=8.1,<9",
+        "click>=8.2,<9",
         "pillow>=10.3,<14",
-        "h5py>=3.11",
+        "h5py>=3.12.1",
         "filelock>=3.13,<5",
         "platformdirs>=4,<5",
         "pooch>=1.8,<2",
