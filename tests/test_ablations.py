@@ -14,7 +14,7 @@ from larq_melius.zoo.runs.log import EpochLog, read_rows
 COMMAND = Path(sys.executable).with_name("larq-melius")
 SMALL = [
     *("--set", "model=MeliusNet", "--set", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}'),
-    *("--set", "stem=thumbnail", "--set", "epochs=1"),
+    *("--set", "epochs=1"),
 ]
 
 
@@ -59,6 +59,24 @@ def test_table_has_the_last_epochs_of_the_runs(tmp_path) -> None:
     assert lines[2].endswith("60.6%")
     assert lines[5] == "Mean ± standard deviation over 2 seeds."
     assert "Epoch 1/1" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        "naive",
+        "32bit",
+        pytest.param("stem", marks=pytest.mark.slow),
+        pytest.param("precision", marks=pytest.mark.slow),
+    ],
+)
+def test_every_study_runs_on_digits(study, tmp_path) -> None:
+    """The images are enlarged to what the stems of a study take."""
+    result = run(study, "--dataset", "digits", "-o", tmp_path, "--json", *SMALL)
+    assert result.returncode == 0, result.stderr
+    cases = json.loads(result.stdout)
+    assert [case["case"]["label"] for case in cases] == [case.label for case in ABLATIONS[study].cases]
+    assert all(len(case["val_top1"]) == 1 for case in cases)
 
 
 def test_mistakes_get_one_line() -> None:

@@ -18,6 +18,7 @@ from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.zoo.data import ImageData, Shard, evaluation_batches, load_data, training_batches
 from larq_melius.zoo.data.augmentation import AUGMENTATIONS
 from larq_melius.zoo.data.decoding import central_crop, crop, with_image
+from larq_melius.zoo.digits.data import load_digits_split
 
 COMMAND = Path(sys.executable).with_name("larq-melius")
 PHOTOS = Path(larq_melius.__file__).parent / "data"
@@ -260,6 +261,29 @@ def test_evaluation_prepares_images_as_prediction_does(mode, file, size, interpo
     if interpolation == "bilinear":
         # With the others, it also clips in between, or a pixel on the edge of the filter is in or out by rounding.
         assert differences.max() < 1.1
+
+
+@pytest.mark.parametrize("augmentation", sorted(set(AUGMENTATIONS) - {"imagenet_color"}))
+@pytest.mark.parametrize("size", [5, 8, 20])
+def test_digits_in_any_size(size, augmentation) -> None:
+    data = load_data("digits", image_size=size)
+    images, labels = batches(data, augmentation=augmentation, batch_size=64)[0]
+    assert images.shape == (64, size, size, 1)
+    assert labels.shape == (64,)
+    assert np.isfinite(images).all()
+    assert images.std() > 0.3
+
+
+# In other sizes, pixels of the larger image lie on the very edge between two of the smaller one.
+@pytest.mark.parametrize("size", [5, 8, 32])
+def test_resized_digits_are_those_of_pillow(size, tmp_path) -> None:
+    data = load_data("digits", image_size=size)
+    ours = next(iter(evaluation_batches(data, "test", batch_size=8)))[0].numpy()
+    for image, pixels in zip(ours, load_digits_split().test.images, strict=False):
+        Image.fromarray(pixels[:, :, 0]).save(tmp_path / "digit.png")
+        theirs = load_image(tmp_path / "digit.png", data.input_shape, data.preprocessing)
+        # Pillow rounds after each of the two axes.
+        assert np.abs(image * data.preprocessing.std + data.preprocessing.mean - theirs).max() < 1.1
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3])

@@ -101,6 +101,8 @@ def central_crop(image: tf.Tensor, shape: tuple[int, int, int], preprocessing: P
     if image.dtype == tf.string or preprocessing.crop_fraction != 1.0:
         return _central_part(image, shape, preprocessing)
     # Small images mostly are what the network takes, and resizing them to what they are is most of their work.
+    if image.shape.is_fully_defined():
+        return tf.cast(image, tf.float32) if image.shape == shape else _central_part(image, shape, preprocessing)
     return tf.cond(
         tf.reduce_all(image_size(image) == shape[:2]),
         lambda: tf.ensure_shape(tf.cast(image, tf.float32), shape),
