@@ -64,7 +64,7 @@ def test_recipe_of_one_s_own(tmp_path) -> None:
     ("settings", "message"),
     [
         (["epochs"], "'epochs' is no setting: write it as key=value"),
-        (["epocs=3"], "no field 'epocs'; did you mean 'epochs'"),
+        (["epocs=3"], "no field 'epocs'; did you mean 'epochs'?"),
         (["epochs=3.5"], "epochs must be a whole number, got 3.5"),
         (["epochs=0"], "epochs must be above 0"),
         (["learning_rate=fast"], "learning_rate must be a number, got 'fast'"),

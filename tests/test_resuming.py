@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from training_runs import command, numbers, recipe, wait_for
 
+from larq_melius.zoo.runs.claim import claimed_folder
 from larq_melius.zoo.training.trainer import train
 
 
@@ -76,6 +77,23 @@ def test_folder_of_another_run_is_left_alone(tmp_path, digits) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_folder_of_a_run_that_came_to_nothing_is_free(tmp_path, digits) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match="too small for the grouped stem"):
+        train(recipe("stem=grouped"), digits, folder)
+    with pytest.raises(RuntimeError, match="diverged"):
+        train(recipe("optimizer=sgd", "learning_rate=3e38", "quantization=float"), digits, folder)
+    assert train(recipe("epochs=1"), digits, folder)
+
+
+def test_folder_with_a_checkpoint_of_the_first_stage_is_not_free(tmp_path) -> None:
+    (tmp_path / "first_stage/checkpoints/step-0000000001").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt), claimed_folder(tmp_path, recipe(), resume=False):
+        raise KeyboardInterrupt
+    with pytest.raises(FileExistsError, match="pass --resume"), claimed_folder(tmp_path, recipe(), resume=False):
+        pass
+
+
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, digits, monkeypatch) -> None:
     from larq_melius.zoo.training import checkpoints
 
@@ -87,3 +105,5 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, digits, monkeypatch) -
     with pytest.raises(OSError, match="No space left"):
         train(recipe(), digits, tmp_path / "run", checkpoint_steps=5)
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-0000000005"]
+    with pytest.raises(FileExistsError, match="pass --resume"):
+        train(recipe(), digits, tmp_path / "run")

@@ -192,7 +192,7 @@ def test_xla_trains_alike(tmp_path, digits) -> None:
     ("arguments", "message"),
     [
         (["meliusnet99"], "Unknown recipe 'meliusnet99'"),
-        (["meliusnettiny", "--set", "epoch=1"], "no field 'epoch'; did you mean 'epochs'"),
+        (["meliusnettiny", "--set", "epoch=1"], "no field 'epoch'; did you mean 'epochs'?"),
         (["meliusnettiny", "--hosts", "a:1"], "--hosts and --host-index go together"),
         (["meliusnettiny", "--hosts", "a:1,b", "--host-index", "0"], "'b' is no address of a worker"),
         (["meliusnettiny", "--hosts", "a:1,b:1", "--host-index", "2"], "index must be from 0 to 1"),

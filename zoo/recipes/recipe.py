@@ -216,7 +216,7 @@ def _check_names(values: dict[str, Any]) -> None:
     for name in values:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            raise ValueError(f"A recipe has no field {name!r}{f'; did you mean {close[0]!r}' if close else ''}.")
+            raise ValueError(f"A recipe has no field {name!r}{f'; did you mean {close[0]!r}?' if close else '.'}")
 
 
 def _typed(name: str, annotation: Any, value: Any) -> Any:

@@ -1,6 +1,8 @@
 """Takes a folder for a run, unless another run has it."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from larq_melius.zoo.runs import files
 _FREE = ("xla",)
 
 
-def claim_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
+@contextlib.contextmanager
+def claimed_folder(folder: Path, recipe: Recipe, *, resume: bool) -> Iterator[None]:
     """Makes the folder of a run and writes its recipe, or checks that they are there.
+
+    If the run fails before it has anything to go on from, the folder is free for the next one.
 
     Args:
         folder: The run's folder.
@@ -26,12 +31,24 @@ def claim_folder(folder: Path, recipe: Recipe, *, resume: bool) -> None:
         ValueError: If the folder's run has another recipe.
     """
     path = folder / files.RECIPE
-    if path.exists():
+    claimed_before = path.exists()
+    if claimed_before:
         if not resume:
             raise FileExistsError(f"{folder} has a run in it: pass --resume to go on with it, or name another folder.")
         _check_same(folder, Recipe.from_json(path.read_text("utf-8")), recipe)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, recipe.to_json().encode())
+    try:
+        yield
+    except BaseException:
+        if not claimed_before and not _has_begun(folder):
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether there are checkpoints, perhaps of a first stage, or a network."""
+    return any(folder.glob(f"**/{files.CHECKPOINTS}/*")) or (folder / files.LAST).exists()
 
 
 def _check_same(folder: Path, earlier: Recipe, recipe: Recipe) -> None:

@@ -1,5 +1,6 @@
 """Trains a network by a recipe: epochs, validation, logs, checkpoints, and going on after a crash."""
 
+import contextlib
 import math
 import os
 import time
@@ -16,7 +17,7 @@ from larq_melius.weights.saving import save_weights
 from larq_melius.zoo.data import ImageData, Shard, evaluation_batches, training_batches
 from larq_melius.zoo.recipes.recipe import Recipe
 from larq_melius.zoo.runs import files
-from larq_melius.zoo.runs.claim import claim_folder
+from larq_melius.zoo.runs.claim import claimed_folder
 from larq_melius.zoo.runs.log import EpochLog, LayerFlips, write_rows
 from larq_melius.zoo.training.average import averaged_weights
 from larq_melius.zoo.training.checkpoints import Checkpoints
@@ -77,14 +78,15 @@ def train(
         raise ValueError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
     folder = Path(folder)
     strategy = strategy or tf.distribute.get_strategy()
-    if is_chief(strategy):
-        claim_folder(folder, recipe, resume=resume)
-        write_atomically(folder / files.LABELS, "".join(f"{name}\n" for name in data.classes).encode())
-    if recipe.first_stage is not None:
-        recipe = _second_stage(recipe, data, folder, strategy, resume=resume, checkpoint_steps=checkpoint_steps)
-    stop = StopRequest()
-    with precision(recipe.precision), explained_failures(data), stop:
-        return _Run(recipe, data, folder, strategy, checkpoint_steps, stop).train(resume=resume)
+    chief = is_chief(strategy)
+    with claimed_folder(folder, recipe, resume=resume) if chief else contextlib.nullcontext():
+        if chief:
+            write_atomically(folder / files.LABELS, "".join(f"{name}\n" for name in data.classes).encode())
+        if recipe.first_stage is not None:
+            recipe = _second_stage(recipe, data, folder, strategy, resume=resume, checkpoint_steps=checkpoint_steps)
+        stop = StopRequest()
+        with precision(recipe.precision), explained_failures(data), stop:
+            return _Run(recipe, data, folder, strategy, checkpoint_steps, stop).train(resume=resume)
 
 
 def _second_stage(
