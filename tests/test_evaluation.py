@@ -1,14 +1,17 @@
 """``larq-melius evaluate`` beside counting by hand."""
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from training_runs import SMALL
 
 import larq_melius
+from larq_melius.converters import read_metadata
 from larq_melius.evaluation import read_evaluation
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.zoo.data import load_data
@@ -55,6 +58,28 @@ def test_every_kind_of_network(kind, by_hand, tmp_path) -> None:
     assert facts["images_per_second"] > 0
     # What is written is a report that a release can be made with.
     assert read_evaluation(report).top1 == facts["top1"]
+
+
+def test_network_exported_as_its_training_says(tmp_path, monkeypatch) -> None:
+    """Digits are enlarged in another way than images of ImageNet, which the exported file has to know."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "a run"
+    sizes = ("--epochs", 2, "--set", "image_size=16", "--set", "warmup_epochs=0")
+    trained = run("train", "meliusnettiny", *sizes, "-o", folder, *(word for name in SMALL for word in ("--set", name)))
+    assert trained.returncode == 0, trained.stderr
+    for line in trained.stdout.splitlines()[-2:]:
+        done = run(*shlex.split(line)[1:])
+        assert done.returncode == 0, done.stderr
+    assert Path("accuracy.png").exists()
+    told, expected = read_metadata(Path("model.tflite").read_bytes()).preprocessing, load_data("digits").preprocessing
+    assert (told.mean, told.std) == (pytest.approx(expected.mean), pytest.approx(expected.std))
+    assert (told.crop_fraction, told.interpolation) == (expected.crop_fraction, expected.interpolation)
+    keras, lce = (
+        json.loads(run("evaluate", file, "--dataset", "digits", "--split", "test", "--json").stdout)
+        for file in (folder / "best.keras", "model.tflite")
+    )
+    # A rounding that turns a sign may change an answer.
+    assert lce["top1"] == pytest.approx(keras["top1"], abs=2 / 450)
 
 
 def test_table_of_few_classes(by_hand) -> None:

@@ -1,5 +1,6 @@
 """``larq-melius export``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,21 +9,7 @@ import click
 from larq_melius.cli.errors import library
 from larq_melius.cli.network import build_network, is_keras_file, network_options
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
-
-
-class Numbers(click.ParamType):
-    """Numbers separated by commas."""
-
-    name = "N[,N,N]"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple[float, ...]:
-        """Parses the numbers, or fails with one line."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(float(number) for number in value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 123.7,116.3,103.5", param, context)
+from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 
 
 @click.command()
@@ -30,8 +17,7 @@ class Numbers(click.ParamType):
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @network_options
 @click.option("--labels", type=click.File(encoding="utf-8"), help="Names of the classes, one a line.")
-@click.option("--mean", type=Numbers(), help="Mean of each channel, on the scale 0 to 255. [default: the weights']")
-@click.option("--std", type=Numbers(), help="Standard deviation of each channel. [default: the weights']")
+@preprocessing_options("the weights'; of a saved file, ImageNet's")
 @click.option(
     "--image", "images", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Image to check with."
 )
@@ -40,8 +26,6 @@ def export(
     model: str,
     output: Path,
     labels: Any,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
     images: tuple[str, ...],
     as_json: bool,
     **options: Any,
@@ -51,10 +35,11 @@ def export(
     The file is run beside Keras before it is put in place: logits and top-1 classes must agree, and every binary
     convolution must have become an LceBconv2d.
     """
+    given = pop_preprocessing(options)
     with library():
         from larq_melius.converters import export_tflite, load_keras_model
         from larq_melius.prediction import imagenet_labels
-        from larq_melius.preprocessing import IMAGENET, Preprocessing
+        from larq_melius.preprocessing import IMAGENET
 
         input_size = (options["input_size"],) * 2 if options["input_size"] else None
         if is_keras_file(model):
@@ -63,14 +48,11 @@ def export(
         else:
             network = build_network(model, **options)
             keras_model, record = network.model, network.record
-        preprocessing = record.preprocessing if record else IMAGENET
-        if mean is not None or std is not None:
-            preprocessing = Preprocessing(mean or preprocessing.mean, std or preprocessing.std)
         names = labels.read().splitlines() if labels else record.classes if record else None
         report = export_tflite(
             keras_model,
             output,
-            preprocessing=preprocessing,
+            preprocessing=replace(record.preprocessing if record else IMAGENET, **given),
             labels=imagenet_labels(keras_model.output_shape[-1]) if names is None else names,
             input_size=input_size,
             images=images,

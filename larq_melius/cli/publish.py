@@ -1,13 +1,14 @@
 """``larq-melius weights publish``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from larq_melius.cli.errors import library
-from larq_melius.cli.export import Numbers
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
+from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -30,12 +31,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--convention", type=click.Choice(["authors", "larq_zoo"]), help="Padding convention.")
 @click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels.")
 @click.option("--labels", type=_FILE, help="Names of the classes, one a line. [default: ImageNet's]")
-@click.option("--mean", type=Numbers(), help="Mean of each channel, on the scale 0 to 255. [default: ImageNet's]")
-@click.option("--std", type=Numbers(), help="Standard deviation of each channel. [default: ImageNet's]")
-@click.option(
-    "--crop-fraction", type=click.FloatRange(0, 1, min_open=True), help="Central part of images that is kept."
-)
-@click.option("--interpolation", type=click.Choice(["bilinear", "bicubic", "box"]), help="How images are resized.")
+@preprocessing_options("ImageNet's")
 @click.option("--url-base", help="Address of the folder that the files will be downloaded from.")
 @click.option("--with-latent", is_flag=True, help="Write the latent weights, too, from which training can go on.")
 @json_option
@@ -65,9 +61,11 @@ def publish(
     """
     if (evaluation is None) == (images is None):
         raise click.UsageError("Give either --evaluation, a report of the accuracy, or --images to measure it on.")
+    given = pop_preprocessing(options)
     with library():
         from larq_melius.evaluation import evaluate_folder, read_evaluation
         from larq_melius.models.registry import find_variant
+        from larq_melius.preprocessing import IMAGENET
         from larq_melius.weights.model_card import Provenance
         from larq_melius.weights.publishing import publish as make_release
 
@@ -87,22 +85,11 @@ def publish(
             convention=convention,
             input_shape=(input_size, input_size, shape[2]) if input_size else None,
             classes=labels.read_text("utf-8").splitlines() if labels else None,
-            preprocessing=_preprocessing(options),
+            preprocessing=replace(IMAGENET, **given) if given else None,
             url_base=url_base,
             with_latent=with_latent,
         )
     _print(output, records, as_json)
-
-
-def _preprocessing(options: dict[str, Any]) -> Any:
-    """What the options change of ImageNet's preprocessing; ``None`` if nothing."""
-    from dataclasses import replace
-
-    from larq_melius.preprocessing import IMAGENET
-
-    names = ("mean", "std", "crop_fraction", "interpolation")
-    changes = {name: options[name] for name in names if options[name] is not None}
-    return replace(IMAGENET, **changes) if changes else None
 
 
 def _as_markdown(recipe: Path) -> str:

@@ -1,11 +1,13 @@
 """``larq-melius train``."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from larq_melius.cli.errors import library
+from larq_melius.cli.preprocessing import as_options
 from larq_melius.cli.recipes import dataset_option, set_option
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -55,6 +57,7 @@ def train(
         raise click.UsageError("Give either --hosts or --slurm.")
     short = [f"{name}={value}" for name, value in shortcuts.items() if value is not None]
     with library():
+        from larq_melius.preprocessing import IMAGENET
         from larq_melius.zoo.data import load_data
         from larq_melius.zoo.recipes import load_recipe, preset_name
         from larq_melius.zoo.runs import files
@@ -88,19 +91,10 @@ def train(
     best = max(log, key=lambda row: row.rank)
     click.echo(f"Best: {best.val_top1:.2%} top-1, {best.val_top5:.2%} top-5, in epoch {best.epoch} of {len(log)}.")
     click.echo(f"The network of that epoch is {folder / files.BEST}, the log {folder / files.LOG}.")
-    click.echo(f"  larq-melius runs plot {folder} -o accuracy.png")
-    click.echo(f"  larq-melius export {folder / files.BEST} -o model.tflite {_export_options(folder, data)}")
-
-
-def _export_options(folder: Path, data: Any) -> str:
-    """What a saved network does not tell about its images and classes."""
-    from larq_melius.preprocessing import IMAGENET
-    from larq_melius.zoo.runs import files
-
-    options = f"--labels {folder / files.LABELS}"
-    if (data.preprocessing.mean, data.preprocessing.std) != (IMAGENET.mean, IMAGENET.std):
-        mean, std = (
-            ",".join(f"{value:g}" for value in values) for values in (data.preprocessing.mean, data.preprocessing.std)
-        )
-        options += f" --mean {mean} --std {std}"
-    return options
+    # What a saved network does not tell about its classes and images.
+    untold = ["--labels", folder / files.LABELS, *as_options(data.preprocessing, IMAGENET)]
+    for command in (
+        ("runs", "plot", folder, "-o", "accuracy.png"),
+        ("export", folder / files.BEST, "-o", "model.tflite", *untold),
+    ):
+        click.echo("  " + shlex.join(map(str, ("larq-melius", *command))))

@@ -1,14 +1,15 @@
 """``larq-melius weights``: what there is, getting it, checking it, adding to it."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from larq_melius.cli.errors import UserError, library
-from larq_melius.cli.export import Numbers
 from larq_melius.cli.output import json_option, print_columns, print_json
+from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 from larq_melius.cli.publish import publish
 
 _STEMS = click.Choice(["grouped", "conv7x7", "thumbnail"])
@@ -106,14 +107,9 @@ def verify(model: str | None) -> None:
 @click.option("--no-top", is_flag=True, help="The file holds no classifier.")
 @click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels.")
 @click.option("--labels", type=_FILE, help="Names of the classes, one a line. [default: ImageNet's]")
-@click.option("--mean", type=Numbers(), help="Mean of each channel, on the scale 0 to 255. [default: ImageNet's]")
-@click.option("--std", type=Numbers(), help="Standard deviation of each channel. [default: ImageNet's]")
+@preprocessing_options("ImageNet's")
 @click.option("--top1", type=click.FloatRange(0, 1), help="Share of correct answers, 0 to 1.")
 @click.option("--top5", type=click.FloatRange(0, 1), help="Share of answers with the correct one among five.")
-@click.option(
-    "--crop-fraction", type=click.FloatRange(0, 1, min_open=True), help="Central part of images that is kept."
-)
-@click.option("--interpolation", type=click.Choice(["bilinear", "bicubic", "box"]), help="How images are resized.")
 @click.option("--trained-on", default="", help="Data set and split of the training.")
 @click.option("--measured-by", default="", help="Who measured the accuracy.")
 @click.option("--source", default="", help="How, or by whom, the weights were made.")
@@ -124,32 +120,23 @@ def add(
     no_top: bool,
     input_size: int | None,
     labels: Path | None,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-    crop_fraction: float | None,
-    interpolation: str | None,
     **fields: Any,
 ) -> None:
     """Register the weight FILE, so that weights= finds it by its tag on this machine."""
+    given = pop_preprocessing(fields)
     with library():
         from larq_melius.models.registry import find_variant
-        from larq_melius.preprocessing import IMAGENET, Preprocessing
+        from larq_melius.preprocessing import IMAGENET
         from larq_melius.weights.user_registry import add_weights
 
         channels = find_variant(model).input_shape[2]
-        preprocessing = Preprocessing(
-            mean or IMAGENET.mean,
-            std or IMAGENET.std,
-            crop_fraction or IMAGENET.crop_fraction,
-            interpolation or IMAGENET.interpolation,
-        )
         record = add_weights(
             file,
             model,
             include_top=not no_top,
             input_shape=(input_size, input_size, channels) if input_size else None,
             classes=labels.read_text("utf-8").splitlines() if labels else None,
-            preprocessing=preprocessing,
+            preprocessing=replace(IMAGENET, **given),
             **fields,
         )
     click.echo(f"{record.model}(weights={record.tag!r}, stem={record.stem!r}) now loads a copy of {file}.")
