@@ -11,15 +11,17 @@ from training_runs import COMMAND, SMALL, assert_close, command, numbers, wait_f
 
 from larq_melius.zoo.training.distribution import cluster_from_slurm
 
-# Without signs nothing amplifies the rounding of sums in another order.
+# Rounding of sums in another order stays small without signs, and without Adam's division by small gradients.
 SMOOTH = (
     *SMALL,
     "quantization=float",
-    "learning_rate=1e-4",
+    "optimizer=sgd",
+    "learning_rate=1e-3",
     "synchronize_batchnorm=true",
     "flips=none",
     "warmup_epochs=0",
 )
+VALIDATION_IMAGES = 270  # of digits
 
 
 def smooth_command(folder: Path, *more: object) -> list[str]:
@@ -57,8 +59,8 @@ def test_two_workers_and_two_devices_come_to_the_numbers_of_one(tmp_path) -> Non
     subprocess.run(smooth_command(tmp_path / "one"), capture_output=True, check=True)
     subprocess.run(smooth_command(tmp_path / "devices", "--devices", 2), capture_output=True, check=True)
     for name in ("workers", "devices"):
-        # 33 steps of float32 sums in another order.
-        assert_close(numbers(tmp_path / name), numbers(tmp_path / "one"), 1e-4)
+        # 33 steps of float32 sums in another order, which may also decide about an image or two.
+        assert_close(numbers(tmp_path / name), numbers(tmp_path / "one"), 1e-4, share_tolerance=2.5 / VALIDATION_IMAGES)
 
 
 @pytest.fixture(scope="module")

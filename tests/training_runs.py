@@ -35,11 +35,18 @@ def command(folder: Path, *more: object) -> list[str]:
     return [str(COMMAND), *map(str, run)]
 
 
-def assert_close(ours: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float) -> None:
+def assert_close(
+    ours: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float, *, share_tolerance: float = 0.0
+) -> None:
+    """Numbers agree relative to their size, shares of right answers also within ``share_tolerance``."""
     for mine, other in zip(ours, others, strict=True):
         assert mine.keys() == other.keys()
         for key, value in mine.items():
-            assert value == other[key] if isinstance(value, str) else value == pytest.approx(other[key], rel=tolerance)
+            if isinstance(value, str):
+                assert value == other[key], key
+            else:
+                absolute = share_tolerance if "top" in key else 0.0
+                assert value == pytest.approx(other[key], rel=tolerance, abs=absolute), key
 
 
 def numbers(folder: Path) -> list[dict[str, Any]]:
