@@ -3,12 +3,11 @@
 import json
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import SMALL
+from training_runs import COMMAND, SMALL, set_options
 
 import larq_melius
 from larq_melius.converters import read_metadata
@@ -17,8 +16,6 @@ from larq_melius.preprocessing import Preprocessing
 from larq_melius.zoo.data import load_data
 from larq_melius.zoo.digits.data import load_digits_split
 from larq_melius.zoo.evaluation import Classifier, evaluate, load_network
-
-COMMAND = Path(sys.executable).with_name("larq-melius")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -64,8 +61,8 @@ def test_network_exported_as_its_training_says(tmp_path, monkeypatch) -> None:
     """Digits are enlarged in another way than images of ImageNet, which the exported file has to know."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "a run"
-    sizes = ("--epochs", 2, "--set", "image_size=16", "--set", "warmup_epochs=0")
-    trained = run("train", "meliusnettiny", *sizes, "-o", folder, *(word for name in SMALL for word in ("--set", name)))
+    settings = set_options([*SMALL, "epochs=2", "image_size=16", "warmup_epochs=0"])
+    trained = run("train", "meliusnettiny", "-o", folder, *settings)
     assert trained.returncode == 0, trained.stderr
     for line in trained.stdout.splitlines()[-2:]:
         done = run(*shlex.split(line)[1:])

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from training_runs import COMMAND, SMALL, assert_close, command, numbers, wait_for
+from training_runs import COMMAND, SMALL, assert_close, command, numbers, set_options, wait_for
 
 from larq_melius.zoo.training.distribution import cluster_from_slurm
 
@@ -25,8 +25,7 @@ VALIDATION_IMAGES = 270  # of digits
 
 
 def smooth_command(folder: Path, *more: object) -> list[str]:
-    settings = [text for setting in SMOOTH for text in ("--set", setting)]
-    run = ["train", "meliusnettiny", "--epochs", 1, "--checkpoint-steps", 10, "-o", folder, *settings, *more]
+    run = ["train", "meliusnettiny", "--epochs", 1, "--checkpoint-steps", 10, "-o", folder, *set_options(SMOOTH), *more]
     return [str(COMMAND), *map(str, run)]
 
 

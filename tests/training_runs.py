@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,11 @@ def small_network(**options: Any) -> tf.keras.Model:
 def command(folder: Path, *more: object) -> list[str]:
     run = ["train", "meliusnettiny", "--epochs", 3, "--set", "flips=all", "--checkpoint-steps", 5, "-o", folder, *more]
     return [str(COMMAND), *map(str, run)]
+
+
+def set_options(settings: Iterable[str]) -> list[str]:
+    """The command line's words for settings of a recipe."""
+    return [word for setting in settings for word in ("--set", setting)]
 
 
 def assert_close(
