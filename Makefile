@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 # A strict editable install links the files there are: a new file asks for a new install.
-FILES := $(shell find larq_melius zoo converters -type f -not -path '*/__pycache__/*' | sort | cksum | cut -d ' ' -f 1)
+FILES := $(shell find larq_melius zoo converters runtime -type f -not -path '*/__pycache__/*' | sort | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/installed-$(FILES)
 INTEROP := .venv-interop
 
@@ -42,6 +42,7 @@ test-all: install
 lint: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	cd tests && ../$(BIN)/lint-imports ../pyproject.toml
 
 types: install
 	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml -p larq_melius

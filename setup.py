@@ -1,4 +1,4 @@
-"""Builds larq-melius: ``zoo/`` and ``converters/`` install as subpackages of ``larq_melius``."""
+"""Builds larq-melius: ``zoo/``, ``converters/`` and ``runtime/`` install as subpackages of ``larq_melius``."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,12 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 # Import package and the folder it is kept in.
-FOLDERS = {"larq_melius": "larq_melius", "larq_melius.zoo": "zoo", "larq_melius.converters": "converters"}
+FOLDERS = {
+    "larq_melius": "larq_melius",
+    "larq_melius.zoo": "zoo",
+    "larq_melius.converters": "converters",
+    "larq_melius.runtime": "runtime",
+}
 
 packages = [
     ".".join([package, *([subpackage] if subpackage else [])])
@@ -32,6 +37,7 @@ DEV = [
     "pytest-xdist>=3.6.1,<4",
     "ruff>=0.12,<1",
     "mypy>=1.15,<3",
+    "import-linter>=2.9,<3",
     "build>=1.2,<2",
     "setuptools>=77",
     "types-tabulate>=0.9",
@@ -49,7 +55,9 @@ setup(
     packages=packages,
     package_dir=FOLDERS,
     package_data={
-        "larq_melius": ["py.typed", "data/*", "weights/*.json", "analysis/*.json"],
+        "larq_melius": ["py.typed", "*.pyi", "data/*", "weights/*.json"],
+        "larq_melius.converters": ["*.pyi"],
+        "larq_melius.zoo.paper": ["paper.json"],
         "larq_melius.zoo.runs": ["authors_curves.csv"],
     },
     install_requires=[
@@ -61,6 +69,10 @@ setup(
         "numpy>=1.26,<2",
         "flatbuffers>=25.9.23",
         "click>=8.2,<9",
+        # Imports nothing of the API until it is used, with a stub for editors and type checkers.
+        "lazy-loader>=0.4,<1",
+        # Registers layers with Keras when that is imported; TensorFlow depends on it, too.
+        "wrapt>=1.15",
         "pillow>=10.3,<14",
         "h5py>=3.12.1",
         "filelock>=3.13,<5",

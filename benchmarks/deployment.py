@@ -17,7 +17,7 @@ import numpy as np
 from tabulate import tabulate
 
 import larq_melius as lm
-from larq_melius.converters import make_interpreter
+from larq_melius.runtime import make_interpreter
 
 # isort: split
 import larq_compute_engine as lce

@@ -19,7 +19,7 @@ from PIL import Image
 from tabulate import tabulate
 
 import larq_melius
-from larq_melius.zoo.data import ImageData, load_data, training_batches
+from larq_melius.zoo.data import ImageDataset, load_data, training_batches
 from larq_melius.zoo.recipes import find_preset
 
 # isort: split
@@ -145,7 +145,7 @@ def write_jpegs(folder: Path, count: int) -> None:
 class _DecodedSource:
     """Decodes the whole of each image first."""
 
-    def __init__(self, data: ImageData) -> None:
+    def __init__(self, data: ImageDataset) -> None:
         self._source = data.source
 
     def examples(self, split, seed, files):  # type: ignore[no-untyped-def]
@@ -155,7 +155,7 @@ class _DecodedSource:
             num_parallel_calls=tf.data.AUTOTUNE,
         )
 
-    def damage(self, split: str) -> None:
+    def find_corrupt_example(self, split: str) -> None:
         """Says nothing."""
 
 

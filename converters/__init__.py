@@ -1,30 +1,5 @@
-"""TFLite export through Larq Compute Engine, and the reading and running of the files it writes."""
+"""From other projects' weights to networks of the zoo, and from Keras models to TFLite files."""
 
-from larq_melius.converters.flatbuffer import count_operators
-from larq_melius.converters.interpreter import make_interpreter
-from larq_melius.converters.tflite_export import (
-    ExportError,
-    ExportReport,
-    VerificationError,
-    export_tflite,
-    load_keras_model,
-)
-from larq_melius.converters.tflite_metadata import TFLiteMetadata, read_metadata
-from larq_melius.converters.verification import Verification, verify
-from larq_melius.converters.weight_import import import_weights, recognise_format
+import lazy_loader
 
-__all__ = [
-    "ExportError",
-    "ExportReport",
-    "TFLiteMetadata",
-    "Verification",
-    "VerificationError",
-    "count_operators",
-    "export_tflite",
-    "import_weights",
-    "load_keras_model",
-    "make_interpreter",
-    "read_metadata",
-    "recognise_format",
-    "verify",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

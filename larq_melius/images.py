@@ -1,4 +1,4 @@
-"""Reads image files into arrays of the size and colours a network wants."""
+"""Reads image files into arrays of the size and colors a network wants."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def load_image(path: str | os.PathLike[str], shape: tuple[int, int, int], prepro
 
     Args:
         path: A file in any format that Pillow reads: JPEG, PNG, WebP, GIF, BMP, TIFF…
-        shape: Height, width and number of channels (1 for grey, 3 for RGB) of the result.
+        shape: Height, width and number of channels (1 for gray, 3 for RGB) of the result.
         preprocessing: Crop and interpolation.
 
     Returns:
@@ -51,7 +51,7 @@ def load_image(path: str | os.PathLike[str], shape: tuple[int, int, int], prepro
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scales 16-bit grey, which Pillow would clip at 255, to 8 bits."""
+    """Scales 16-bit gray, which Pillow would clip at 255, to 8 bits."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image.convert("I")).clip(0, 65535) // 257).astype("uint8"))

@@ -1,8 +1,11 @@
 """Selects legacy Keras (``tf_keras``, Keras 2), which Larq's layers are built on."""
 
+import importlib
 import os
 import sys
 from importlib.util import find_spec
+
+import wrapt
 
 
 def select_legacy_keras() -> None:
@@ -27,3 +30,16 @@ def select_legacy_keras() -> None:
     legacy = find_spec("tf_keras.api._v2")
     if legacy is not None and legacy.submodule_search_locations:
         tensorflow.__path__[:0] = legacy.submodule_search_locations
+
+
+def register_layers_with_keras() -> None:
+    """Lets ``tf.keras.models.load_model`` find the layers of this package and Larq's, without ``custom_objects``.
+
+    They are imported as soon as legacy Keras is, whether that happened already or is still to come.
+    """
+
+    def import_layers(_: object) -> None:
+        importlib.import_module("larq")
+        importlib.import_module("larq_melius.layers")
+
+    wrapt.when_imported("tf_keras")(import_layers)

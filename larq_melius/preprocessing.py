@@ -48,7 +48,7 @@ class Preprocessing:
         return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
 
 
-#: What the authors' ImageNet networks were trained on: ImageNet's mean and standard deviation, and a centre crop
+#: What the authors' ImageNet networks were trained on: ImageNet's mean and standard deviation, and a center crop
 #: of 224 pixels from an image whose short side is 256.
 IMAGENET = Preprocessing(
     mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),

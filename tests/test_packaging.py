@@ -21,6 +21,7 @@ def test_wheel_works_from_elsewhere(tmp_path):
         ("larq_melius", "larq_melius"),
         ("zoo", "larq_melius/zoo"),
         ("converters", "larq_melius/converters"),
+        ("runtime", "larq_melius/runtime"),
     ):
         modules = {f"{package}/{file.relative_to(ROOT / folder).as_posix()}" for file in (ROOT / folder).rglob("*.py")}
         assert modules <= set(names)

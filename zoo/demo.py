@@ -10,11 +10,12 @@ import tensorflow as tf
 from PIL import Image
 from tabulate import tabulate
 
-from larq_melius.converters import export_tflite, make_interpreter
+from larq_melius.converters import export_tflite
 from larq_melius.models import MeliusNetTiny
-from larq_melius.prediction import Prediction, load_classifier
+from larq_melius.runtime import make_interpreter
 from larq_melius.weights import WeightsRecord, find_record
-from larq_melius.zoo.digits.data import load_digits_split
+from larq_melius.zoo.classifiers import Prediction, load_classifier
+from larq_melius.zoo.data.digits import load_digits_split
 
 _SHOWN = 24
 _COLUMNS = 8
@@ -40,7 +41,7 @@ def demo(output: Path) -> None:
         preprocessing=record.preprocessing,
         labels=record.classes,
         name=record.model,
-        licence=record.licence,
+        license=record.license,
         progress=lambda line: click.echo(f"{line}…"),
     )
     click.echo(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from larq_melius.prediction import Classifier, load_classifier
-from larq_melius.zoo.data import ImageData, evaluation_batches
+from larq_melius.zoo.classifiers import Classifier, load_classifier
+from larq_melius.zoo.data import ImageDataset, evaluation_batches
 
 _KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -57,7 +57,7 @@ class DatasetEvaluation:
         return {**asdict(self), "confusion": self.confusion.tolist()}
 
 
-def load_network(source: str, data: ImageData, *, weights: str | None = None, num_threads: int = 1) -> Classifier:
+def load_network(source: str, data: ImageDataset, *, weights: str | None = None, num_threads: int = 1) -> Classifier:
     """Loads what ``source`` names, to be evaluated.
 
     Args:
@@ -86,7 +86,12 @@ def load_network(source: str, data: ImageData, *, weights: str | None = None, nu
 
 
 def evaluate(
-    network: Classifier, data: ImageData, split: str = "validation", *, batch_size: int = 64, limit: int | None = None
+    network: Classifier,
+    data: ImageDataset,
+    split: str = "validation",
+    *,
+    batch_size: int = 64,
+    limit: int | None = None,
 ) -> DatasetEvaluation:
     """Classifies the images of a split; on a terminal, stderr shows the progress.
 
@@ -149,7 +154,7 @@ def evaluate(
     )
 
 
-def _class_indices(network: Classifier, data: ImageData) -> np.ndarray:
+def _class_indices(network: Classifier, data: ImageDataset) -> np.ndarray:
     """The network's output for each class of the data."""
     labels = network.labels
     if labels == data.classes:

@@ -110,7 +110,7 @@ def count_operations(model: tf.keras.Model) -> Operations:
     return Operations(**totals)
 
 
-def binary_convolutions(model: tf.keras.Model) -> int:
+def count_binary_convolutions(model: tf.keras.Model) -> int:
     """Number of convolutions whose inputs and weights are both binary."""
     return sum(
         isinstance(layer, lq.layers.QuantConv2D)

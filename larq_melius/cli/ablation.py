@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 from larq_melius.cli.recipes import dataset_option, set_option
 
@@ -37,7 +37,7 @@ def ablation(
 
     Runs that are done are kept: the same command goes on after an interruption. More --seeds tell what is chance.
     """
-    with library():
+    with one_line_errors():
         from larq_melius.zoo.ablations import find_ablation, run_ablation
         from larq_melius.zoo.data import load_data
         from larq_melius.zoo.training.distribution import choose_strategy

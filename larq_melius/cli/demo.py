@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 
 
 @click.command()
@@ -18,7 +18,7 @@ from larq_melius.cli.errors import library
 )
 def demo(output: Path) -> None:
     """Export the digits network, evaluate the file beside Keras, and show what it makes of some digits."""
-    with library():
+    with one_line_errors():
         from larq_melius.zoo.demo import demo as run_demo
 
         run_demo(output)

@@ -46,7 +46,7 @@ class OneLineErrors(click.Group):
 
 
 @contextlib.contextmanager
-def library(*, tensorflow: bool = True) -> Iterator[None]:
+def one_line_errors(*, tensorflow: bool = True) -> Iterator[None]:
     """What a command does with the library: imports it quietly, and turns its errors into one line each.
 
     A ``RuntimeError`` is no mistake of the user's (a flatbuffer that does not compute what its model does): it ends the

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -42,7 +42,7 @@ def evaluate(
     as_json: bool,
 ) -> None:
     """Measure the accuracy of MODEL: a network's name, a saved Keras file, or an exported .tflite file."""
-    with library():
+    with one_line_errors():
         from larq_melius.files import write_atomically
         from larq_melius.zoo.data import load_data
         from larq_melius.zoo.evaluation import evaluate as measure

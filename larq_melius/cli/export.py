@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.network import build_network, is_keras_file, network_options
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
@@ -36,10 +36,10 @@ def export(
     convolution must have become an LceBconv2d.
     """
     given = pop_preprocessing(options)
-    with library():
+    with one_line_errors():
         from larq_melius.converters import export_tflite, load_keras_model
-        from larq_melius.prediction import imagenet_labels
         from larq_melius.preprocessing import IMAGENET
+        from larq_melius.zoo.classifiers import imagenet_labels
 
         input_size = (options["input_size"],) * 2 if options["input_size"] else None
         if is_keras_file(model):
@@ -57,7 +57,7 @@ def export(
             input_size=input_size,
             images=images,
             name=record.model if record else None,
-            licence=record.licence if record else "",
+            license=record.license if record else "",
             progress=progress,
         )
     _print(report, as_json)

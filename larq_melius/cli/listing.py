@@ -2,7 +2,7 @@
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 
@@ -11,7 +11,7 @@ from larq_melius.cli.output import json_option, print_columns, print_json
 @json_option
 def list_(pattern: str, as_json: bool) -> None:
     """List the networks, or those whose name matches a PATTERN such as 'melius*'."""
-    with library():
+    with one_line_errors():
         from larq_melius.models import list_models
         from larq_melius.models.variants import VARIANTS
         from larq_melius.weights import list_records

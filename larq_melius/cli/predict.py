@@ -2,7 +2,7 @@
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 
@@ -15,8 +15,8 @@ from larq_melius.cli.output import json_option, print_columns, print_json
 @json_option
 def predict(model: str, images: tuple[str, ...], weights: str | None, top: int, threads: int, as_json: bool) -> None:
     """Classify IMAGES with MODEL, a network's name or an exported .tflite file."""
-    with library():
-        from larq_melius.prediction import load_classifier
+    with one_line_errors():
+        from larq_melius.zoo.classifiers import load_classifier
 
         classifier = load_classifier(model, weights, num_threads=threads)
         results = [(image, classifier.classify(image, top)) for image in images]

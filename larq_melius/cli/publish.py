@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 
@@ -24,7 +24,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--data", default="", help="What --images are. [default: the folder's name]")
 @click.option("--trained-on", required=True, help="Data set and split of the training.")
 @click.option("--source", required=True, help="How, or by whom, the weights were made; whom to credit.")
-@click.option("--licence", required=True, help="SPDX identifier.")
+@click.option("--license", required=True, help="SPDX identifier.")
 @click.option("--measured-by", required=True, help="Who measured the accuracy.")
 @click.option("--recipe", type=_FILE, help="The training, for the model card: Markdown, or a text file of settings.")
 @click.option("--stem", type=click.Choice(["grouped", "conv7x7", "thumbnail"]), help="First layers.")
@@ -62,14 +62,14 @@ def publish(
     if (evaluation is None) == (images is None):
         raise click.UsageError("Give either --evaluation, a report of the accuracy, or --images to measure it on.")
     given = pop_preprocessing(options)
-    with library():
-        from larq_melius.evaluation import evaluate_folder, read_evaluation
+    with one_line_errors():
         from larq_melius.models.registry import find_variant
         from larq_melius.preprocessing import IMAGENET
-        from larq_melius.weights.model_card import Provenance
-        from larq_melius.weights.publishing import publish as make_release
+        from larq_melius.zoo.publishing.evaluation_report import evaluate_folder, read_evaluation
+        from larq_melius.zoo.publishing.model_card import Provenance
+        from larq_melius.zoo.publishing.release import publish as make_release
 
-        texts = {name: options[name] for name in ("trained_on", "source", "licence", "measured_by")}
+        texts = {name: options[name] for name in ("trained_on", "source", "license", "measured_by")}
         shape = find_variant(model).input_shape
         progress(f"Publishing {checkpoint}")
         records = make_release(

@@ -2,7 +2,7 @@
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 set_option = click.option(
@@ -20,7 +20,7 @@ def recipes() -> None:
 @json_option
 def list_recipes(as_json: bool) -> None:
     """List the recipes."""
-    with library(tensorflow=False):
+    with one_line_errors(tensorflow=False):
         from larq_melius.zoo.recipes import PRESETS
 
         presets = PRESETS.items()
@@ -44,7 +44,7 @@ def show(recipe: str, dataset: str | None, settings: tuple[str, ...]) -> None:
 
     Saved to a file and edited, it is a recipe of your own: 'larq-melius train my.json'.
     """
-    with library(tensorflow=False):
+    with one_line_errors(tensorflow=False):
         from larq_melius.zoo.recipes import load_recipe
 
         text = load_recipe(recipe, dataset=dataset, settings=settings).to_json()

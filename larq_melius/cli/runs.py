@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from larq_melius.cli.errors import error_text, library
+from larq_melius.cli.errors import error_text, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def list_(folder: Path, as_json: bool) -> None:
 
     It is the folder 'runs' if it is not given.
     """
-    with library(tensorflow=False):
+    with one_line_errors(tensorflow=False):
         from larq_melius.zoo.runs.folder import find_runs
 
         entries = [_entry(path, path.relative_to(folder)) for path in find_runs(folder)]
@@ -67,7 +67,7 @@ def compare(folders: tuple[Path, ...], reach: float | None, as_json: bool) -> No
     All accuracies are on the validation images but for TRAIN TOP-1, and TOP-5 is of the same epoch as the TOP-1 left of
     it. LEFT is as long as that many epochs at the pace of the newest five.
     """
-    with library(tensorflow=False):
+    with one_line_errors(tensorflow=False):
         from larq_melius.zoo.runs.compare import compare_runs
         from larq_melius.zoo.runs.comparison_text import render
 
@@ -95,7 +95,7 @@ def plot(folders: tuple[Path, ...], output: Path, flips: bool, layers: tuple[str
         raise click.UsageError("--layer goes with --flips.")
     if no_authors and flips:
         raise click.UsageError("--no-authors goes without --flips: the authors published accuracies only.")
-    with library(tensorflow=False):
+    with one_line_errors(tensorflow=False):
         from larq_melius.zoo.runs.plot import plot_accuracy, plot_flips
 
         loaded = _load(folders)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.network import build_network, is_keras_file, network_options
 from larq_melius.cli.output import json_option, print_columns, print_json
 
@@ -21,7 +21,7 @@ def summary(model: str, layers: bool, as_json: bool, **options: Any) -> None:
 
     A network is counted with random weights unless --weights says otherwise.
     """
-    with library():
+    with one_line_errors():
         if Path(model).suffix == ".tflite":
             facts = _tflite_facts(Path(model))
             keras_model = None
@@ -45,14 +45,14 @@ def _load(source: str, options: dict[str, Any]) -> Any:
 
 
 def _keras_facts(model: Any) -> dict[str, Any]:
-    from larq_melius.analysis.operations import binary_convolutions, count_operations
+    from larq_melius.analysis.operations import count_binary_convolutions, count_operations
 
     counted = count_operations(model)
     return {
         "name": model.name,
         "input_shape": list(model.input_shape[1:]),
         "output_shape": list(model.output_shape[1:]),
-        "binary_convolutions": binary_convolutions(model),
+        "binary_convolutions": count_binary_convolutions(model),
         "binary_macs": counted.binary_macs,
         "float_macs": counted.float_macs,
         "float_macs_without_classifier": counted.float_macs_without_classifier,

@@ -2,7 +2,7 @@
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_json, progress
 
 
@@ -11,8 +11,8 @@ from larq_melius.cli.output import json_option, print_json, progress
 @json_option
 def tables(numbers: tuple[str, ...], as_json: bool) -> None:
     """Print the paper's Tables 1, 2 and 4 with counted columns beside the printed ones."""
-    with library():
-        from larq_melius.analysis.paper_tables import paper_tables, render
+    with one_line_errors():
+        from larq_melius.zoo.paper.tables import paper_tables, render
 
         chosen = tuple(int(number) for number in numbers) or (1, 2, 4)
         result = paper_tables(chosen, progress=lambda name: progress(f"Counting {name}"))

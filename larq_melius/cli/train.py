@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import library
+from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.preprocessing import as_options
 from larq_melius.cli.recipes import dataset_option, set_option
 
@@ -56,7 +56,7 @@ def train(
     if slurm and hosts is not None:
         raise click.UsageError("Give either --hosts or --slurm.")
     short = [f"{name}={value}" for name, value in shortcuts.items() if value is not None]
-    with library():
+    with one_line_errors():
         from larq_melius.preprocessing import IMAGENET
         from larq_melius.zoo.data import load_data
         from larq_melius.zoo.recipes import load_recipe, preset_name

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import UserError, library
+from larq_melius.cli.errors import UserError, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 from larq_melius.cli.publish import publish
@@ -30,7 +30,7 @@ def list_(model: str | None, as_json: bool) -> None:
 
     A file is shipped with the package, cached on this machine, damaged there, or not here.
     """
-    with library():
+    with one_line_errors():
         entries = [
             {
                 "model": record.model,
@@ -44,7 +44,7 @@ def list_(model: str | None, as_json: bool) -> None:
                 "file": record.file,
                 "path": _path_here(record),
                 "urls": list(record.urls),
-                "licence": record.licence,
+                "license": record.license,
                 "source": record.source,
             }
             for record in _records(model)
@@ -75,7 +75,7 @@ def list_(model: str | None, as_json: bool) -> None:
 @click.option("--no-top", is_flag=True, help="The file without the classifier.")
 def fetch(model: str, tag: str | None, stem: str | None, no_top: bool) -> None:
     """Get the weights of MODEL onto this machine, and print where they are."""
-    with library():
+    with one_line_errors():
         from larq_melius.weights import locate
 
         path = locate(_find(model, tag, stem, include_top=not no_top))
@@ -86,7 +86,7 @@ def fetch(model: str, tag: str | None, stem: str | None, no_top: bool) -> None:
 @click.argument("model", required=False)
 def verify(model: str | None) -> None:
     """Check the hashes of all weight files on this machine, or of those of MODEL."""
-    with library():
+    with one_line_errors():
         states = [(record.file, _state(record), _path_here(record)) for record in _records(model)]
     here = [(file, state) for file, state, path in states if path is not None]
     if not here:
@@ -113,7 +113,7 @@ def verify(model: str | None) -> None:
 @click.option("--trained-on", default="", help="Data set and split of the training.")
 @click.option("--measured-by", default="", help="Who measured the accuracy.")
 @click.option("--source", default="", help="How, or by whom, the weights were made.")
-@click.option("--licence", default="", help="SPDX identifier.")
+@click.option("--license", default="", help="SPDX identifier.")
 def add(
     file: Path,
     model: str,
@@ -124,10 +124,10 @@ def add(
 ) -> None:
     """Register the weight FILE, so that weights= finds it by its tag on this machine."""
     given = pop_preprocessing(fields)
-    with library():
+    with one_line_errors():
         from larq_melius.models.registry import find_variant
         from larq_melius.preprocessing import IMAGENET
-        from larq_melius.weights.user_registry import add_weights
+        from larq_melius.registration import add_weights
 
         channels = find_variant(model).input_shape[2]
         record = add_weights(
@@ -149,8 +149,8 @@ def add(
 @click.option("--no-top", is_flag=True, help="The file without the classifier.")
 def remove(model: str, tag: str, stem: str | None, no_top: bool) -> None:
     """Remove the weights of MODEL from this machine, and their entry if they were added here."""
-    with library():
-        from larq_melius.weights.user_registry import remove_weights
+    with one_line_errors():
+        from larq_melius.registration import remove_weights
 
         record = _exactly(model, tag, stem, include_top=not no_top)
         remove_weights(record)
@@ -174,13 +174,13 @@ def import_(source: Path, model: str, output: Path, stem: str | None, input_size
     """
     if output.suffix not in (".npz", ".h5", ".keras"):
         raise click.UsageError(f"{output} must end in .npz, .h5 or .keras.")
-    with library():
-        from larq_melius.converters import import_weights, recognise_format
-        from larq_melius.converters.binary_padding import pads_with_minus_one
+    with one_line_errors():
+        from larq_melius.analysis.padding import pads_with_minus_one
+        from larq_melius.converters import import_weights, recognize_format
         from larq_melius.models.registry import find_variant
         from larq_melius.weights.saving import save_weights
 
-        kind = kind or recognise_format(source)
+        kind = kind or recognize_format(source)
         shape = {"input_shape": (input_size, input_size, find_variant(model).input_shape[2])} if input_size else {}
         network = import_weights(source, model, stem=stem, format=kind, **shape)
         other_padding = pads_with_minus_one(network)

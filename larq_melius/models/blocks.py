@@ -1,7 +1,7 @@
 """The pieces the networks are made of, as functions from tensor to tensor.
 
-Everything follows section 3 of the paper, with the details of the authors' code. ``Convention`` holds what differs
-between the implementations that published weights.
+Everything follows section 3 of the paper, with the details of the authors' code. ``ReferenceImplementation`` holds what
+differs between the implementations that published weights.
 """
 
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import larq as lq
 import tensorflow as tf
 
-from larq_melius.conventions import Convention
 from larq_melius.layers import ChannelShuffle, ImprovementMerge, SymmetricPadding2D
+from larq_melius.reference_implementations import ReferenceImplementation
 
 BATCHNORM_MOMENTUM = 0.9
 BATCHNORM_EPSILON = 1e-5
@@ -22,7 +22,7 @@ STEMS = ("grouped", "conv7x7", "thumbnail")
 
 
 @dataclass(frozen=True)
-class Style:
+class ConvConfig:
     """What all convolutions of one network have in common.
 
     Attributes:
@@ -32,7 +32,7 @@ class Style:
             weights are clipped (paper, section 3.3).
     """
 
-    convention: Convention
+    convention: ReferenceImplementation
     binary: bool = True
     clip_value: float = 1.3
 
@@ -53,11 +53,11 @@ def batchnorm_relu(x: tf.Tensor, name: str) -> tf.Tensor:
 
 
 def float_convolution(
-    x: tf.Tensor, filters: int, kernel_size: int, style: Style, *, strides: int = 1, groups: int = 1, name: str
+    x: tf.Tensor, filters: int, kernel_size: int, config: ConvConfig, *, strides: int = 1, groups: int = 1, name: str
 ) -> tf.Tensor:
     """A 32-bit convolution without bias that keeps the size, or halves it with ``strides=2``."""
     padding = "same"
-    if strides > 1 and kernel_size > 1 and style.convention.symmetric_padding:
+    if strides > 1 and kernel_size > 1 and config.convention.symmetric_padding:
         x = SymmetricPadding2D(kernel_size, name=f"{name}_pad")(x)
         padding = "valid"
     return tf.keras.layers.Conv2D(
@@ -72,34 +72,34 @@ def float_convolution(
     )(x)
 
 
-def block_convolution(x: tf.Tensor, filters: int, style: Style, *, strides: int = 1, name: str) -> tf.Tensor:
+def block_convolution(x: tf.Tensor, filters: int, config: ConvConfig, *, strides: int = 1, name: str) -> tf.Tensor:
     """The 3x3 convolution of a block: sign and a binary convolution, or ReLU and a 32-bit one."""
-    if not style.binary:
+    if not config.binary:
         x = tf.keras.layers.Activation("relu", name=f"{name}_relu")(x)
-        return float_convolution(x, filters, 3, style, strides=strides, name=name)
+        return float_convolution(x, filters, 3, config, strides=strides, name=name)
     padding = "same"
-    if strides > 1 and style.convention.symmetric_padding:
+    if strides > 1 and config.convention.symmetric_padding:
         # A positive number in front of the sign pads the binarized map with +1.
-        x = SymmetricPadding2D(3, value=style.convention.binary_pad_value, name=f"{name}_pad")(x)
+        x = SymmetricPadding2D(3, value=config.convention.binary_pad_value, name=f"{name}_pad")(x)
         padding = "valid"
     return lq.layers.QuantConv2D(
         filters,
         3,
         strides=strides,
         padding=padding,
-        pad_values=style.convention.binary_pad_value if padding == "same" else 0.0,
-        input_quantizer=lq.quantizers.SteSign(clip_value=style.clip_value),
-        kernel_quantizer=lq.quantizers.SteSign(clip_value=style.clip_value),
-        kernel_constraint=lq.constraints.WeightClip(clip_value=style.clip_value),
+        pad_values=config.convention.binary_pad_value if padding == "same" else 0.0,
+        input_quantizer=lq.quantizers.SteSign(clip_value=config.clip_value),
+        kernel_quantizer=lq.quantizers.SteSign(clip_value=config.clip_value),
+        kernel_constraint=lq.constraints.WeightClip(clip_value=config.clip_value),
         use_bias=False,
         kernel_initializer=he_normal(),
         name=name,
     )(x)
 
 
-def dense_block(x: tf.Tensor, growth_rate: int, style: Style, *, name: str) -> tf.Tensor:
+def dense_block(x: tf.Tensor, growth_rate: int, config: ConvConfig, *, name: str) -> tf.Tensor:
     """The new channels that a Dense Block computes from the features ``x`` (paper, section 3.1)."""
-    return block_convolution(batchnorm(x, f"{name}_bn"), growth_rate, style, name=f"{name}_conv")
+    return block_convolution(batchnorm(x, f"{name}_bn"), growth_rate, config, name=f"{name}_conv")
 
 
 def concatenate(features: tf.Tensor, new: tf.Tensor, *, name: str) -> tf.Tensor:
@@ -107,17 +107,17 @@ def concatenate(features: tf.Tensor, new: tf.Tensor, *, name: str) -> tf.Tensor:
     return tf.keras.layers.Concatenate(name=name)([features, new])
 
 
-def improvement_block(features: tf.Tensor, new: tf.Tensor, style: Style, *, name: str) -> tf.Tensor:
+def improvement_block(features: tf.Tensor, new: tf.Tensor, config: ConvConfig, *, name: str) -> tf.Tensor:
     """Improves the new channels from all features so far, and returns both (paper, section 3.1)."""
     x = batchnorm(concatenate(features, new, name=f"{name}_concat"), f"{name}_bn")
-    improvement = block_convolution(x, new.shape[-1], style, name=f"{name}_conv")
+    improvement = block_convolution(x, new.shape[-1], config, name=f"{name}_conv")
     return ImprovementMerge(name=f"{name}_merge")([features, new, improvement])
 
 
-def naive_improvement_block(features: tf.Tensor, new: tf.Tensor, style: Style, *, name: str) -> tf.Tensor:
+def naive_improvement_block(features: tf.Tensor, new: tf.Tensor, config: ConvConfig, *, name: str) -> tf.Tensor:
     """A residual block over all channels, which the paper compares with (supplementary B, Figure 5a)."""
     x = concatenate(features, new, name=f"{name}_concat")
-    improvement = block_convolution(batchnorm(x, f"{name}_bn"), x.shape[-1], style, name=f"{name}_conv")
+    improvement = block_convolution(batchnorm(x, f"{name}_bn"), x.shape[-1], config, name=f"{name}_conv")
     return tf.keras.layers.Add(name=f"{name}_add")([x, improvement])
 
 
@@ -125,7 +125,7 @@ def transition(
     x: tf.Tensor,
     filters: int,
     groups: int,
-    style: Style,
+    config: ConvConfig,
     *,
     shuffle_groups: int = SHUFFLE_GROUPS,
     pool_padding: str = "valid",
@@ -137,10 +137,12 @@ def transition(
     x = tf.keras.layers.Activation("relu", name=f"{name}_relu")(x)
     if groups > 1:
         x = ChannelShuffle(shuffle_groups, name=f"{name}_shuffle")(x)
-    return float_convolution(x, filters, 1, style, groups=groups, name=f"{name}_conv")
+    return float_convolution(x, filters, 1, config, groups=groups, name=f"{name}_conv")
 
 
-def residual_block(x: tf.Tensor, filters: int, strides: int, style: Style, *, projection: bool, name: str) -> tf.Tensor:
+def residual_block(
+    x: tf.Tensor, filters: int, strides: int, config: ConvConfig, *, projection: bool, name: str
+) -> tf.Tensor:
     """One binary convolution with a shortcut around it, as in Bi-Real-Net and ResNetE.
 
     With ``projection``, a 32-bit 1x1 convolution brings the shortcut to the new shape.
@@ -152,28 +154,28 @@ def residual_block(x: tf.Tensor, filters: int, strides: int, style: Style, *, pr
             strides, strides=strides, padding="same", name=f"{name}_shortcut_pool"
         )(shortcut)
     if projection:
-        shortcut = float_convolution(shortcut, filters, 1, style, name=f"{name}_shortcut_conv")
+        shortcut = float_convolution(shortcut, filters, 1, config, name=f"{name}_shortcut_conv")
         shortcut = batchnorm(shortcut, f"{name}_shortcut_bn")
-    x = block_convolution(x, filters, style, strides=strides, name=f"{name}_conv")
+    x = block_convolution(x, filters, config, strides=strides, name=f"{name}_conv")
     return tf.keras.layers.Add(name=f"{name}_add")([batchnorm(x, f"{name}_bn"), shortcut])
 
 
-def stem(x: tf.Tensor, kind: str, style: Style) -> tf.Tensor:
+def stem(x: tf.Tensor, kind: str, config: ConvConfig) -> tf.Tensor:
     """The first, 32-bit layers (paper, section 3.2): 64 channels at a quarter of the size (thumbnail: full size)."""
     if kind == "thumbnail":
-        return float_convolution(x, 64, 3, style, name="stem_conv")
+        return float_convolution(x, 64, 3, config, name="stem_conv")
     if kind == "conv7x7":
-        x = float_convolution(x, 64, 7, style, strides=2, name="stem_conv")
-        return _max_pool(batchnorm_relu(x, "stem"), 3, style, name="stem_pool")
-    x = float_convolution(x, 32, 3, style, strides=2, name="stem_conv1")
-    x = float_convolution(batchnorm_relu(x, "stem1"), 32, 3, style, groups=4, name="stem_conv2")
-    x = float_convolution(batchnorm_relu(x, "stem2"), 64, 3, style, groups=8, name="stem_conv3")
-    return _max_pool(batchnorm_relu(x, "stem3"), style.convention.grouped_stem_pool, style, name="stem_pool")
+        x = float_convolution(x, 64, 7, config, strides=2, name="stem_conv")
+        return _max_pool(batchnorm_relu(x, "stem"), 3, config, name="stem_pool")
+    x = float_convolution(x, 32, 3, config, strides=2, name="stem_conv1")
+    x = float_convolution(batchnorm_relu(x, "stem1"), 32, 3, config, groups=4, name="stem_conv2")
+    x = float_convolution(batchnorm_relu(x, "stem2"), 64, 3, config, groups=8, name="stem_conv3")
+    return _max_pool(batchnorm_relu(x, "stem3"), config.convention.grouped_stem_pool, config, name="stem_pool")
 
 
-def _max_pool(x: tf.Tensor, size: int, style: Style, *, name: str) -> tf.Tensor:
+def _max_pool(x: tf.Tensor, size: int, config: ConvConfig, *, name: str) -> tf.Tensor:
     padding = "same"
-    if size % 2 and style.convention.symmetric_padding:
+    if size % 2 and config.convention.symmetric_padding:
         # The map comes from a ReLU: a padded zero is never larger than a pixel beside it.
         x = SymmetricPadding2D(size, name=f"{name}_pad")(x)
         padding = "valid"

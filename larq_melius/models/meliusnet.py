@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-from larq_melius.conventions import Convention
 from larq_melius.models import blocks
-from larq_melius.models.application import Application, Shape
+from larq_melius.models.model_builder import ModelBuilder, Shape
+from larq_melius.reference_implementations import ReferenceImplementation
 
 Improvement = Literal["newest", "all"] | None
 
@@ -33,7 +33,7 @@ def MeliusNet(
     binary: bool = True,
     clip_value: float = 1.3,
     stem: str = "grouped",
-    convention: str | Convention | None = None,
+    convention: str | ReferenceImplementation | None = None,
     name: str = "meliusnet",
     model_name: str | None = None,
     default_shape: tuple[int, int, int] = (224, 224, 3),
@@ -96,9 +96,9 @@ def MeliusNet(
     if improvement not in _IMPROVEMENTS:
         raise ValueError(f"Unknown improvement {improvement!r}; choose one of {list(_IMPROVEMENTS)}.")
 
-    def features(image: tf.Tensor, convention: Convention) -> tf.Tensor:
-        style = blocks.Style(convention, binary=binary, clip_value=clip_value)
-        x = blocks.stem(image, stem, style)
+    def features(image: tf.Tensor, convention: ReferenceImplementation) -> tf.Tensor:
+        config = blocks.ConvConfig(convention, binary=binary, clip_value=clip_value)
+        x = blocks.stem(image, stem, config)
         for stage, count in enumerate(num_blocks, start=1):
             if stage > 1:
                 filters = transition_filters[stage - 2]
@@ -106,23 +106,23 @@ def MeliusNet(
                     x,
                     filters,
                     transition_groups,
-                    style,
+                    config,
                     shuffle_groups=shuffle_groups,
                     pool_padding=convention.meliusnet_pool_padding if improvement == "newest" else "valid",
                     name=f"transition{stage - 1}",
                 )
             for block in range(1, count + 1):
                 prefix = f"stage{stage}_block{block}"
-                new = blocks.dense_block(x, growth_rate, style, name=f"{prefix}_dense")
+                new = blocks.dense_block(x, growth_rate, config, name=f"{prefix}_dense")
                 if improvement == "newest":
-                    x = blocks.improvement_block(x, new, style, name=f"{prefix}_improve")
+                    x = blocks.improvement_block(x, new, config, name=f"{prefix}_improve")
                 elif improvement == "all":
-                    x = blocks.naive_improvement_block(x, new, style, name=f"{prefix}_improve")
+                    x = blocks.naive_improvement_block(x, new, config, name=f"{prefix}_improve")
                 else:
                     x = blocks.concatenate(x, new, name=f"{prefix}_concat")
         return blocks.batchnorm_relu(x, "final")
 
-    return Application(
+    return ModelBuilder(
         include_top=include_top,
         weights=weights,
         input_tensor=input_tensor,

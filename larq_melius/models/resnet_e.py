@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from larq_melius.conventions import Convention
 from larq_melius.layers import UnitScale
 from larq_melius.models import blocks
-from larq_melius.models.application import Application, Shape
+from larq_melius.models.model_builder import ModelBuilder, Shape
+from larq_melius.reference_implementations import ReferenceImplementation
 
 _INPUT_EPSILON = 2e-5
 
@@ -28,7 +28,7 @@ def ResNetE(
     binary: bool = True,
     clip_value: float | None = None,
     stem: str = "grouped",
-    convention: str | Convention | None = None,
+    convention: str | ReferenceImplementation | None = None,
     name: str = "resnet_e",
     model_name: str | None = None,
     default_shape: tuple[int, int, int] = (224, 224, 3),
@@ -53,9 +53,9 @@ def ResNetE(
     if len(filters) != len(num_blocks):
         raise ValueError(f"{len(num_blocks)} stages need as many filters, got {list(filters)}.")
 
-    def features(image: tf.Tensor, convention: Convention) -> tf.Tensor:
+    def features(image: tf.Tensor, convention: ReferenceImplementation) -> tf.Tensor:
         clip = convention.resnet_e_clip if clip_value is None else clip_value
-        style = blocks.Style(convention, binary=binary, clip_value=clip)
+        config = blocks.ConvConfig(convention, binary=binary, clip_value=clip)
         x = image
         if convention.input_batchnorm:
             x = tf.keras.layers.BatchNormalization(
@@ -64,7 +64,7 @@ def ResNetE(
                 gamma_constraint=UnitScale(),
                 name="image_bn",
             )(x)
-        x = blocks.batchnorm(blocks.stem(x, stem, style), "stem_output_bn")
+        x = blocks.batchnorm(blocks.stem(x, stem, config), "stem_output_bn")
         for stage, (count, width) in enumerate(zip(num_blocks, filters, strict=True), start=1):
             for block in range(1, 2 * count + 1):
                 changes_shape = block == 1 and (stage > 1 or width != x.shape[-1])
@@ -72,13 +72,13 @@ def ResNetE(
                     x,
                     width,
                     2 if block == 1 and stage > 1 else 1,
-                    style,
+                    config,
                     projection=changes_shape,
                     name=f"stage{stage}_block{block}",
                 )
         return tf.keras.layers.Activation("relu", name="final_relu")(x)
 
-    return Application(
+    return ModelBuilder(
         include_top=include_top,
         weights=weights,
         input_tensor=input_tensor,

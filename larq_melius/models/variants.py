@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from larq_melius.conventions import Convention
-from larq_melius.models.application import Shape
 from larq_melius.models.meliusnet import MeliusNet
+from larq_melius.models.model_builder import Shape
 from larq_melius.models.resnet_e import ResNetE
+from larq_melius.reference_implementations import ReferenceImplementation
 
 _DOCSTRING = """{summary}
 
@@ -55,7 +55,7 @@ class ModelFunction(Protocol):
         classifier_activation: Any = ...,
         *,
         stem: str = ...,
-        convention: str | Convention | None = ...,
+        convention: str | ReferenceImplementation | None = ...,
         name: str | None = ...,
     ) -> tf.keras.Model: ...
 
@@ -109,7 +109,7 @@ def _variant(
         classifier_activation: Any = "softmax",
         *,
         stem: str = default_stem,
-        convention: str | Convention | None = None,
+        convention: str | ReferenceImplementation | None = None,
         name: str | None = None,
     ) -> tf.keras.Model:
         return builder(

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from larq_melius.conventions import AUTHORS, LARQ_ZOO
+from larq_melius.reference_implementations import AUTHORS, LARQ_ZOO
 from larq_melius.weights.keras_files import load_keras
+from larq_melius.weights.larq_zoo_files import is_larq_zoo_file, load_larq_zoo
 from larq_melius.weights.packed import load_packed
 from larq_melius.weights.records import WeightsRecord, find_record, list_records
 from larq_melius.weights.store import locate
@@ -60,8 +61,6 @@ def load_weights(
     if path.suffix == ".npz":
         load_packed(model, path, skip=skip)
     elif _is_larq_zoo(path):
-        from larq_melius.converters.larq_zoo import load_larq_zoo
-
         load_larq_zoo(path, model, skip_classifier=not include_top)
     else:
         load_keras(model, path, skip=skip)
@@ -77,8 +76,6 @@ def convention_of(weights: str | os.PathLike[str] | None, record: WeightsRecord 
 def _is_larq_zoo(path: Path) -> bool:
     if path.suffix not in (".h5", ".hdf5"):
         return False
-    from larq_melius.converters.larq_zoo import is_larq_zoo_file
-
     return is_larq_zoo_file(path)
 
 

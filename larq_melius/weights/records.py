@@ -10,7 +10,7 @@ from typing import Any
 
 from larq_melius.imagenet import imagenet_classes
 from larq_melius.preprocessing import Preprocessing
-from larq_melius.weights.home import home
+from larq_melius.weights.cache import cache_dir
 
 _IMAGENET = "imagenet"
 
@@ -32,7 +32,7 @@ class WeightsRecord:
         top1: Share of correct answers on the held-out test or validation split, 0 to 1.
         trained_on: Data set and its split.
         source: How, or by whom, the file was made.
-        licence: SPDX identifier.
+        license: SPDX identifier.
         include_top: Whether the file holds the classifier.
         format: ``"packed"``, ``"keras"`` (HDF5 or ``.keras``) or ``"larq_zoo"`` (HDF5 of the Larq Zoo).
         urls: Where the file can be downloaded, the first that answers first; empty for files that are there already.
@@ -53,7 +53,7 @@ class WeightsRecord:
     top1: float | None
     trained_on: str
     source: str
-    licence: str
+    license: str
     include_top: bool = True
     format: str = "packed"
     urls: tuple[str, ...] = ()
@@ -102,7 +102,7 @@ def check_tag(tag: str) -> None:
 
 def user_registry() -> Path:
     """The file of the user's own entries, which come before the package's."""
-    return home() / "registry.json"
+    return cache_dir() / "registry.json"
 
 
 def list_records() -> tuple[WeightsRecord, ...]:

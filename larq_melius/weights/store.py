@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pooch
 import requests
 
-from larq_melius.weights.home import home, mirror, offline
+from larq_melius.weights.cache import cache_dir, is_offline, mirror_url
 from larq_melius.weights.records import WeightsRecord
 
 #: Attempts after the first one, for servers that are busy for a moment.
@@ -30,7 +30,7 @@ class WeightsUnavailableError(OSError):
 
 def cached_path(record: WeightsRecord) -> Path:
     """Where the file of a record is kept once it was fetched or added."""
-    return home() / "weights" / record.file
+    return cache_dir() / "weights" / record.file
 
 
 def shipped_path(record: WeightsRecord) -> Path | None:
@@ -93,10 +93,10 @@ def fetch(record: WeightsRecord) -> Path:
 
 def _sources(record: WeightsRecord) -> list[str]:
     """Addresses and local paths to try, in order."""
-    base = mirror()
+    base = mirror_url()
     sources = [] if base is None else [f"{base.rstrip('/')}/{quote(record.file) if _is_url(base) else record.file}"]
     sources += record.urls
-    return [source for source in sources if not (_is_url(source) and offline())]
+    return [source for source in sources if not (_is_url(source) and is_offline())]
 
 
 def _get(record: WeightsRecord, source: str, target: Path) -> Path:
@@ -142,7 +142,7 @@ def _explain(record: WeightsRecord, target: Path, failures: list[str]) -> str:
     what = f"The {record.tag!r} weights of {record.model} ({record.file})"
     if failures:
         return f"{what} cannot be had. {'; '.join(failures)}."
-    if offline() and record.urls:
+    if is_offline() and record.urls:
         return (
             f"{what} are not in the cache, and LARQ_MELIUS_OFFLINE forbids to download them: put the file from "
             f"{record.urls[0]} at {target}."

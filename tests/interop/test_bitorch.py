@@ -17,12 +17,12 @@ import pytest
 import tensorflow as tf
 
 import larq_melius
-from larq_melius.conventions import AUTHORS, Convention
-from larq_melius.converters import bitorch
-from larq_melius.converters.bitorch import bitorch_to_keras, convert_bitorch
-from larq_melius.converters.weight_import import import_weights, recognise_format
+from larq_melius.converters.importers import bitorch
+from larq_melius.converters.importers.bitorch import bitorch_to_keras, convert_bitorch
+from larq_melius.converters.importers.formats import import_weights, recognize_format
 from larq_melius.layers import ChannelShuffle
 from larq_melius.models import blocks
+from larq_melius.reference_implementations import AUTHORS, ReferenceImplementation
 
 TOLERANCE = 1e-6
 #: What a mistake must cost at least to be told from rounding without doubt.
@@ -32,7 +32,7 @@ ROUNDING, FLIPPED = 1e-5, 1e-4
 
 PYTHON = os.environ.get("INTEROP_PYTHON")
 HERE = Path(__file__).parent
-READER = HERE.parents[1] / "converters" / "torch_files.py"
+READER = HERE.parents[1] / "converters" / "importers" / "torch_files.py"
 
 pytestmark = pytest.mark.skipif(
     not PYTHON, reason="INTEROP_PYTHON does not name the Python of an environment with BITorch (make interop)"
@@ -99,7 +99,7 @@ def imported(monkeypatch: pytest.MonkeyPatch, reference: Reference, model: str) 
     return bitorch_to_keras("checkpoint.pth", model, input_shape=shape, classifier_activation=None)
 
 
-def converted(reference: Reference, model: str, stem: str, convention: str | Convention) -> tf.keras.Model:
+def converted(reference: Reference, model: str, stem: str, convention: str | ReferenceImplementation) -> tf.keras.Model:
     """A network under a convention, with the weights of the reference."""
     network = larq_melius.get_model(
         model,
@@ -222,7 +222,10 @@ def _mirrored_whatever_they_pad(model: tf.keras.Model) -> set[str]:
     ids=["larq_zoo", "asymmetric", "signs-not-flipped"],
 )
 def test_wrong_convention_shows(
-    convention: str | Convention, mirrored_layers: Any, meliusnet_c: Reference, monkeypatch: pytest.MonkeyPatch
+    convention: str | ReferenceImplementation,
+    mirrored_layers: Any,
+    meliusnet_c: Reference,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bitorch, "mirrored_layers", mirrored_layers)
     assert deviation(meliusnet_c, converted(meliusnet_c, "MeliusNetC", "conv7x7", convention)) > VISIBLE
@@ -291,7 +294,7 @@ def test_refuses_other_files(name: str, message: str, files: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["checkpoint.pth", "legacy.pth", "lightning.ckpt", "truncated.pth"])
-def test_recognises_files_of_pytorch(name: str, files: Path) -> None:
-    assert recognise_format(files / name) == "bitorch"
+def test_recognizes_files_of_pytorch(name: str, files: Path) -> None:
+    assert recognize_format(files / name) == "bitorch"
     with pytest.raises(ImportError, match=r"pip install 'larq-melius\[torch\]'"):
         import_weights(files / name, "MeliusNet22")

@@ -15,8 +15,8 @@ import pytest
 import tensorflow as tf
 
 from larq_melius.converters import import_weights
-from larq_melius.converters.bmxnet import bmxnet_to_keras
-from larq_melius.converters.verification import logits_model
+from larq_melius.converters.export.verification import logits_model
+from larq_melius.converters.importers.bmxnet import bmxnet_to_keras
 
 TOLERANCE = 1e-6
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larq_melius.converters.larq_zoo import larq_zoo_to_keras
+from larq_melius.converters.importers.larq_zoo import larq_zoo_to_keras
 
 TOLERANCE = 1e-6
 #: Root mean square difference of an image's logits in float32, over their standard deviation, that rounding makes

@@ -26,7 +26,7 @@ def test_mediapipe_reads_the_metadata(tmp_path):
         preprocessing=record.preprocessing,
         labels=record.classes,
         name="MeliusNetTiny",
-        licence="Apache-2.0",
+        license="Apache-2.0",
     ).path
     script = Path(__file__).with_name("mediapipe_reference.py")
     result = subprocess.run([PYTHON, "-I", script, path], check=True, capture_output=True, text=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from larq_melius.zoo.ablations.presets import Ablation, Case
-from larq_melius.zoo.data import ImageData
+from larq_melius.zoo.data import ImageDataset
 from larq_melius.zoo.recipes import Recipe, load_recipe
 from larq_melius.zoo.runs.log import EpochLog
 from larq_melius.zoo.training.trainer import train
@@ -40,7 +40,7 @@ def case_recipe(case: Case, dataset: str | None, settings: Sequence[str], seed: 
 
 def run_ablation(
     ablation: Ablation,
-    load: Callable[[Recipe], ImageData],
+    load: Callable[[Recipe], ImageDataset],
     folder: Path,
     *,
     dataset: str | None = None,
@@ -91,7 +91,7 @@ def run_ablation(
     return results
 
 
-def _enlarged(data: ImageData, smallest: int) -> ImageData:
+def _enlarged(data: ImageDataset, smallest: int) -> ImageDataset:
     height, width, channels = data.input_shape
     return replace(data, input_shape=(max(height, smallest), max(width, smallest), channels))
 

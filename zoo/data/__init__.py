@@ -1,13 +1,13 @@
 """The data sets that networks are trained and evaluated on."""
 
 from larq_melius.zoo.data.augmentation import AUGMENTATIONS
-from larq_melius.zoo.data.image_data import ImageData, Shard
+from larq_melius.zoo.data.image_dataset import ImageDataset, Shard
 from larq_melius.zoo.data.load import list_datasets, load_data
 from larq_melius.zoo.data.pipeline import evaluation_batches, training_batches
 
 __all__ = [
     "AUGMENTATIONS",
-    "ImageData",
+    "ImageDataset",
     "Shard",
     "evaluation_batches",
     "list_datasets",

@@ -6,8 +6,8 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.preprocessing import IMAGENET, Preprocessing
-from larq_melius.zoo.data.image_data import ImageData, Shard
-from larq_melius.zoo.digits.data import CLASSES, digits_preprocessing, load_digits_split
+from larq_melius.zoo.data.digits import CLASSES, digits_preprocessing, load_digits_split
+from larq_melius.zoo.data.image_dataset import ImageDataset, Shard
 
 _SYNTHETIC_IMAGES = 64
 _SYNTHETIC_CLASSES = 1000
@@ -35,11 +35,11 @@ class ArraySource:
             lambda index: (pixels[index % len(images)], classes[index])
         )
 
-    def damage(self, split: str) -> str | None:
+    def find_corrupt_example(self, split: str) -> str | None:
         return None
 
 
-def load_digits(image_size: int | None) -> ImageData:
+def load_digits(image_size: int | None) -> ImageDataset:
     """scikit-learn's handwritten digits, 8x8 pixels, in a training, a validation and a test part.
 
     Raises:
@@ -49,10 +49,12 @@ def load_digits(image_size: int | None) -> ImageData:
     splits = {name: (part.images, part.labels) for name, part in vars(parts).items()}
     side = image_size or 8
     sizes = {name: len(labels) for name, (_, labels) in splits.items()}
-    return ImageData("digits", CLASSES, (side, side, 1), digits_preprocessing(parts.train), sizes, ArraySource(splits))
+    return ImageDataset(
+        "digits", CLASSES, (side, side, 1), digits_preprocessing(parts.train), sizes, ArraySource(splits)
+    )
 
 
-def load_synthetic(image_size: int | None) -> ImageData:
+def load_synthetic(image_size: int | None) -> ImageDataset:
     """Random RGB images of random classes, to measure how fast a network trains without reading anything."""
     side = image_size or 224
     generator = np.random.default_rng(0)
@@ -61,4 +63,4 @@ def load_synthetic(image_size: int | None) -> ImageData:
     splits = {name: (images, generator.integers(0, _SYNTHETIC_CLASSES, size)) for name, size in sizes.items()}
     classes = tuple(f"class {number}" for number in range(_SYNTHETIC_CLASSES))
     preprocessing = Preprocessing(IMAGENET.mean, IMAGENET.std)
-    return ImageData("synthetic", classes, (side, side, 3), preprocessing, sizes, ArraySource(splits))
+    return ImageDataset("synthetic", classes, (side, side, 3), preprocessing, sizes, ArraySource(splits))

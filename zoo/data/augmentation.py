@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.zoo.data.decoding import central_crop, crop, image_size, resize
-from larq_melius.zoo.digits.augmentation import distort
+from larq_melius.zoo.data.distortion import distort
 
 Shape = tuple[int, int, int]
 Augmentation = Callable[[tf.Tensor, tf.Tensor, Shape, Preprocessing], tf.Tensor]
@@ -22,7 +22,7 @@ _ATTEMPTS = 10
 _SHIFT = 4
 _JITTER = 0.4
 _LIGHTING = 0.1
-# Principal components of ImageNet's colours on the scale 0 to 255 (Krizhevsky et al., 2012), as GluonCV has them.
+# Principal components of ImageNet's colors on the scale 0 to 255 (Krizhevsky et al., 2012), as GluonCV has them.
 _EIGENVALUES = (55.46, 4.794, 1.148)
 _EIGENVECTORS = (
     (-0.5675, 0.7192, 0.4009),
@@ -41,7 +41,7 @@ def random_resized_crop(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preproc
 
 
 def color_jittered_crop(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
-    """The same, with GluonCV's jitter of colours and lighting noise, for the 32-bit networks of section 4.2."""
+    """The same, with GluonCV's jitter of colors and lighting noise, for the 32-bit networks of section 4.2."""
     seeds = _split(seed, 3)
     image = random_resized_crop(image, seeds[0], shape, preprocessing)
     brightness, contrast, saturation = tf.unstack(tf.random.stateless_uniform([3], seeds[1], 1 - _JITTER, 1 + _JITTER))
@@ -101,7 +101,7 @@ def find_augmentation(name: str, channels: int) -> Augmentation:
     if name not in AUGMENTATIONS:
         raise ValueError(f"Unknown augmentation {name!r}; choose one of {', '.join(AUGMENTATIONS)}.")
     if AUGMENTATIONS[name] is color_jittered_crop and channels != 3:
-        raise ValueError(f"{name} changes the colours of RGB images, but these have {channels} channels.")
+        raise ValueError(f"{name} changes the colors of RGB images, but these have {channels} channels.")
     return AUGMENTATIONS[name]
 
 

@@ -22,7 +22,7 @@ def with_image(record: tf.Tensor, channels: int, function: Callable[[tf.Tensor],
     Args:
         record: Encoded bytes of any format that TensorFlow reads, or pixels. Names of files do not matter: ImageNet
             has a PNG that is called JPEG.
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for gray, 3 for RGB.
         function: Gives the same type and shape for both.
     """
     if record.dtype != tf.string:
@@ -46,7 +46,7 @@ def crop(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, channels: int) -> 
         image: Bytes of a JPEG, or pixels.
         begin: Row and column of the window's first pixel, int32.
         size: Height and width of the window, int32.
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for gray, 3 for RGB.
 
     Returns:
         uint8 pixels ``(height, width, channels)``.

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from larq_melius.preprocessing import IMAGENET
 from larq_melius.zoo.data.classes import readable
-from larq_melius.zoo.data.damage import first_damaged
-from larq_melius.zoo.data.image_data import WHOLE, ImageData, Shard
+from larq_melius.zoo.data.corruption import find_corrupt_position
+from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 _VALIDATION = ("validation", "val", "test")
@@ -34,13 +34,13 @@ class FolderSource:
             lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
 
-    def damage(self, split: str) -> str | None:
+    def find_corrupt_example(self, split: str) -> str | None:
         paths, labels = self._splits[split]
-        position = first_damaged(self.examples(split, None, WHOLE), classes=max(labels) + 1)
+        position = find_corrupt_position(self.examples(split, None, WHOLE), classes=max(labels) + 1)
         return None if position is None else f"{paths[position]} is not an image that can be read"
 
 
-def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageData:
+def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageDataset:
     """The images of ``data_dir/train/CLASS/`` and ``data_dir/validation/CLASS/`` (or ``val``, or ``test``).
 
     Beside a validation part, ``data_dir/test/CLASS/`` is the test part. Folders named after ImageNet's WordNet ids get
@@ -65,7 +65,7 @@ def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None)
     splits = {split: _images(folder, names) for split, folder in folders.items()}
     side = image_size or 224
     sizes = {split: len(paths) for split, (paths, _) in splits.items()}
-    return ImageData("folder", readable(names), (side, side, 3), IMAGENET, sizes, FolderSource(splits))
+    return ImageDataset("folder", readable(names), (side, side, 3), IMAGENET, sizes, FolderSource(splits))
 
 
 def _class_folders(folder: Path) -> list[str]:

@@ -4,7 +4,7 @@ import os
 
 from larq_melius.zoo.data.arrays import load_digits, load_synthetic
 from larq_melius.zoo.data.folders import load_folder
-from larq_melius.zoo.data.image_data import ImageData
+from larq_melius.zoo.data.image_dataset import ImageDataset
 from larq_melius.zoo.data.tfds import load_tfds
 
 _NAMES = ("imagenet2012", "cifar10", "cifar100", "mnist", "folder", "digits", "synthetic")
@@ -15,7 +15,9 @@ def list_datasets() -> tuple[str, ...]:
     return _NAMES
 
 
-def load_data(name: str, *, data_dir: str | os.PathLike[str] | None = None, image_size: int | None = None) -> ImageData:
+def load_data(
+    name: str, *, data_dir: str | os.PathLike[str] | None = None, image_size: int | None = None
+) -> ImageDataset:
     """Loads a data set of images that each belong to one class.
 
     Args:

@@ -4,14 +4,14 @@ import tensorflow as tf
 
 from larq_melius.zoo.data.augmentation import find_augmentation
 from larq_melius.zoo.data.decoding import central_crop, with_image
-from larq_melius.zoo.data.image_data import WHOLE, ImageData, Shard
+from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard
 
 _SHARDINGS = ("examples", "files")
 _LARGEST_SEED = 2**31 - 1
 
 
 def training_batches(
-    data: ImageData,
+    data: ImageDataset,
     *,
     augmentation: str,
     batch_size: int,
@@ -86,7 +86,7 @@ def training_batches(
 
 
 def evaluation_batches(
-    data: ImageData, split: str, *, batch_size: int, shard: Shard = WHOLE, multiple: int = 1
+    data: ImageDataset, split: str, *, batch_size: int, shard: Shard = WHOLE, multiple: int = 1
 ) -> tf.data.Dataset:
     """All images of a split, once, in the order they are kept in.
 
@@ -133,7 +133,7 @@ def evaluation_batches(
     )
 
 
-def _batches_of_an_epoch(data: ImageData, batch_size: int, shard: Shard) -> int:
+def _batches_of_an_epoch(data: ImageDataset, batch_size: int, shard: Shard) -> int:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     batches = data.sizes["train"] // (batch_size * shard.count)
@@ -145,7 +145,7 @@ def _batches_of_an_epoch(data: ImageData, batch_size: int, shard: Shard) -> int:
     return batches
 
 
-def _checked(labels: tf.Tensor, data: ImageData) -> tf.Tensor:
+def _checked(labels: tf.Tensor, data: ImageDataset) -> tf.Tensor:
     """The labels, once it is known that all are of one of the classes."""
     message = f"An image of {data.name} has a label that is none of its {len(data.classes)} classes"
     known = (labels >= 0) & (labels < len(data.classes))

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.preprocessing import IMAGENET, Preprocessing
-from larq_melius.weights.home import offline
+from larq_melius.weights.cache import is_offline
 from larq_melius.zoo.data.classes import readable
-from larq_melius.zoo.data.damage import first_damaged
-from larq_melius.zoo.data.image_data import WHOLE, ImageData, Shard
+from larq_melius.zoo.data.corruption import find_corrupt_position
+from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard
 from larq_melius.zoo.data.order import shuffled
 
 #: Splits up to this size, in bytes, are shuffled as a whole.
@@ -67,9 +67,9 @@ class TfdsSource:
         small = 0 < info.num_bytes <= _SMALL
         return shuffled(examples, info.num_examples if small else min(_SHUFFLE_BUFFER, info.num_examples), seed)
 
-    def damage(self, split: str) -> str | None:
+    def find_corrupt_example(self, split: str) -> str | None:
         classes = self._builder.info.features["label"].num_classes
-        position = first_damaged(self.examples(split, None, WHOLE), classes)
+        position = find_corrupt_position(self.examples(split, None, WHOLE), classes)
         if position is None:
             return None
         example = next(iter(self._read(split, add_tfds_id=True).skip(position).take(1)))
@@ -100,7 +100,7 @@ class TfdsSource:
         )
 
 
-def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageData:
+def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageDataset:
     """A data set of tensorflow-datasets; it is downloaded and prepared if it is not there yet.
 
     Raises:
@@ -117,7 +117,7 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: in
     side = image_size or (height if height is not None and height == width else 224)
     preprocessing = _PREPROCESSING.get(builder.name) or _usual_preprocessing(channels)
     classes = readable(builder.info.features["label"].names)
-    return ImageData(name, classes, (side, side, channels), preprocessing, sizes, TfdsSource(builder, splits))
+    return ImageDataset(name, classes, (side, side, channels), preprocessing, sizes, TfdsSource(builder, splits))
 
 
 def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
@@ -144,7 +144,7 @@ def _check_features(features: Any, name: str) -> None:
         raise ValueError(f"{name} is no data set of images with one label each: it needs the features image and label.")
     image, label = features["image"], features["label"]
     if not isinstance(image, tfds.features.Image) or image.np_dtype != np.uint8 or image.shape[2] not in (1, 3):
-        raise ValueError(f"The images of {name} are not of 8 bits in grey or RGB.")
+        raise ValueError(f"The images of {name} are not of 8 bits in gray or RGB.")
     if not isinstance(label, tfds.features.ClassLabel) or not label.num_classes:
         raise ValueError(f"The labels of {name} are no classes.")
 
@@ -154,7 +154,7 @@ def _prepare(builder: Any, name: str) -> None:
         return
     # The path ends in the name, the configuration if the data set has several, and the version.
     folder = Path(builder.data_path).parents[2 if builder.builder_config else 1]
-    if offline():
+    if is_offline():
         raise OSError(
             f"{name} is not prepared in {folder}, and LARQ_MELIUS_OFFLINE forbids to download it: unset that, or give "
             "the folder that has it with --data-dir."

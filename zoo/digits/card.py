@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from larq_melius import count_operations
 from larq_melius.weights import WeightsRecord
-from larq_melius.zoo.digits import augmentation
+from larq_melius.zoo.data import distortion
 from larq_melius.zoo.evaluation import DatasetEvaluation
 from larq_melius.zoo.recipes import Recipe
 
@@ -93,14 +93,14 @@ The same seed gives the same weights on the same kind of machine and version of 
 
 ## Limits
 
-- Only digits like those of the data set: centred, filling the image, **light strokes on black**. Invert dark strokes on
+- Only digits like those of the data set: centerd, filling the image, **light strokes on black**. Invert dark strokes on
   paper first. Whatever else it is shown, it names a digit.
 - All parts share the data set's 13 writers, since it does not tell who wrote what. Expect less of a new hand.
 - The probabilities are less extreme than those of a network trained without label smoothing.
 
-## Licence and credit
+## License and credit
 
-Weights: {record.licence}. {record.source}
+Weights: {record.license}. {record.source}
 """
 
 
@@ -114,9 +114,9 @@ def _score_rows(scores: dict[str, DatasetEvaluation]) -> str:
 def _recipe_rows(recipe: Recipe) -> str:
     values = {name: getattr(recipe, name) for name in _HYPERPARAMETERS}
     values |= {
-        "rotation": f"{augmentation.DEGREES:g} degrees",
-        "zoom of a side": f"{augmentation.ZOOM:.0%}",
-        "shear": f"{augmentation.SHEAR:.0%}",
-        "shift": f"{augmentation.SHIFT:g} pixels",
+        "rotation": f"{distortion.DEGREES:g} degrees",
+        "zoom of a side": f"{distortion.ZOOM:.0%}",
+        "shear": f"{distortion.SHEAR:.0%}",
+        "shift": f"{distortion.SHIFT:g} pixels",
     }
     return "\n".join(f"| {name} | {value} |" for name, value in values.items())

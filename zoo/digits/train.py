@@ -14,11 +14,11 @@ import click
 import tensorflow as tf
 
 import larq_melius
-from larq_melius.conventions import AUTHORS
 from larq_melius.files import write_atomically
-from larq_melius.prediction import Classifier
+from larq_melius.reference_implementations import AUTHORS
 from larq_melius.weights import WeightsRecord, save_packed
-from larq_melius.zoo.data import ImageData, load_data
+from larq_melius.zoo.classifiers import Classifier
+from larq_melius.zoo.data import ImageDataset, load_data
 from larq_melius.zoo.digits.card import write_card
 from larq_melius.zoo.evaluation import DatasetEvaluation, evaluate
 from larq_melius.zoo.recipes import Recipe, load_recipe
@@ -68,12 +68,12 @@ class Outputs:
         return cls(root / "larq_melius/data" / WEIGHTS_FILE, registry, root / "zoo/digits/MODEL_CARD.md")
 
 
-def _evaluate(model: tf.keras.Model, data: ImageData, split: str) -> DatasetEvaluation:
+def _evaluate(model: tf.keras.Model, data: ImageDataset, split: str) -> DatasetEvaluation:
     classifier = Classifier(data.input_shape, data.preprocessing, data.classes, model.predict_on_batch)
     return evaluate(classifier, data, split)
 
 
-def _record(weights: bytes, data: ImageData, test: DatasetEvaluation) -> WeightsRecord:
+def _record(weights: bytes, data: ImageDataset, test: DatasetEvaluation) -> WeightsRecord:
     return WeightsRecord(
         model=MODEL,
         tag=TAG,
@@ -93,7 +93,7 @@ def _record(weights: bytes, data: ImageData, test: DatasetEvaluation) -> Weights
             f"validation and {data.sizes['test']} for the test, split by class with a fixed seed."
         ),
         source=_SOURCE,
-        licence="Apache-2.0",
+        license="Apache-2.0",
     )
 
 

@@ -78,7 +78,7 @@ class Recipe:
             (activations only), ``"float_activations"`` (weights only) or ``"float"`` (neither).
         first_stage: A first training with this quantization, whose weights the second starts from.
         first_stage_epochs: Epochs of it; as many as the second's if ``None``.
-        teacher: A Keras file, or the name of a network of the zoo with weights, whose answers are learnt, too.
+        teacher: A Keras file, or the name of a network of the zoo with weights, whose answers are learned, too.
         teacher_weight: Share of the teacher in the loss.
         temperature: Temperature of the teacher's and the network's probabilities in that part of the loss.
         teacher_pixels: Whether the teacher takes pixels of 0 to 255 and not the network's own normalized images.

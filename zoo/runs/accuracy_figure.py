@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from larq_melius.zoo.runs.authors import AuthorsEpoch
-from larq_melius.zoo.runs.figures import GREY
+from larq_melius.zoo.runs.figures import GRAY
 from larq_melius.zoo.runs.folder import Run, short_names
 from larq_melius.zoo.runs.log import EpochLog
-from larq_melius.zoo.runs.standing import authors_run, incomparable
+from larq_melius.zoo.runs.standing import authors_run, reason_not_comparable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow, which is pale on white.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-# Beside them, for readers without any colour, and where colours come round again.
+# Okabe and Ito's colors, which color-blind readers tell apart, without the yellow, which is pale on white.
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+# Beside them, for readers without any color, and where colors come round again.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES: tuple[tuple[float, ...], ...] = ((4, 2), (6, 2, 1, 2), (1.5, 1.5), (9, 2, 1.5, 2, 1.5, 2))
 _MARKS = 10
@@ -33,7 +33,7 @@ class _Curve:
     Attributes:
         name: Its name.
         log: Its epochs.
-        colour: Colour of its lines.
+        color: Color of its lines.
         marker: Marker on some of its epochs.
         stagger: Share of the way from one marker to the next by which they start later, against markers that hide
             each other.
@@ -42,7 +42,7 @@ class _Curve:
 
     name: str
     log: Sequence[EpochLog | AuthorsEpoch]
-    colour: str
+    color: str
     marker: str = ""
     stagger: float = 0
     dashes: tuple[float, ...] = ()
@@ -70,13 +70,13 @@ class _Curve:
     def look(self, *, thick: bool, marker: str) -> dict[str, Any]:
         """Matplotlib's properties of its lines."""
         return {
-            "color": self.colour,
+            "color": self.color,
             "linestyle": (0, self.dashes) if self.dashes else "-",
             "linewidth": (1.3 if self.dashes else 1.7) if thick else 0.9,
             "alpha": 1 if thick else 0.65,
             "marker": marker,
             "markersize": 8 if len(self.log) == 1 else 6,
-            "markeredgecolor": "white" if marker not in ("", ".") else self.colour,
+            "markeredgecolor": "white" if marker not in ("", ".") else self.color,
             "markeredgewidth": 0.6,
         }
 
@@ -84,8 +84,8 @@ class _Curve:
 def accuracy_figure(runs: Sequence[Run], *, authors: bool = True) -> "Figure":
     """The figure, to be made inside ``figures.style``.
 
-    Each run has a colour and a marker, the authors are grey and dashed; a thick line is validation, a thin one
-    training. A line is labelled with its run and its column of the log.
+    Each run has a color and a marker, the authors are gray and dashed; a thick line is validation, a thin one
+    training. A line is labeled with its run and its column of the log.
 
     Args:
         runs: One or more runs.
@@ -119,15 +119,15 @@ def accuracy_figure(runs: Sequence[Run], *, authors: bool = True) -> "Figure":
 
 def _runs(runs: Sequence[Run]) -> list[_Curve]:
     return [
-        _Curve(name, run.log, _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)], index / len(runs))
+        _Curve(name, run.log, _COLORS[index % len(_COLORS)], _MARKERS[index % len(_MARKERS)], index / len(runs))
         for index, (name, run) in enumerate(zip(short_names(runs), runs, strict=True))
     ]
 
 
 def _authors(runs: Sequence[Run]) -> list[_Curve]:
-    networks = {(run.model, run.stem): authors_run(run) for run in runs if incomparable(run) is None}
+    networks = {(run.model, run.stem): authors_run(run) for run in runs if reason_not_comparable(run) is None}
     return [
-        _Curve(f"authors' {model} {stem}", log, GREY, dashes=_DASHES[index % len(_DASHES)])
+        _Curve(f"authors' {model} {stem}", log, GRAY, dashes=_DASHES[index % len(_DASHES)])
         for index, ((model, stem), log) in enumerate(networks.items())
     ]
 

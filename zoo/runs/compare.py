@@ -9,7 +9,7 @@ from typing import Any
 from larq_melius.zoo.runs.authors import DATASET, AuthorsEpoch
 from larq_melius.zoo.runs.folder import Run, short_names
 from larq_melius.zoo.runs.log import EpochLog
-from larq_melius.zoo.runs.standing import Standing, authors_run, incomparable, settings, standing
+from larq_melius.zoo.runs.standing import Standing, authors_run, reason_not_comparable, settings, standing
 
 # How many of the newest epochs tell how long the next ones will take: a resumed run may be on another machine.
 _RECENT = 5
@@ -104,14 +104,16 @@ def compare_runs(runs: Sequence[Run], *, reach: float | None = None) -> Comparis
         if not run.log:
             raise ValueError(f"The run in {run.path} has finished no epoch yet: try again when it has.")
     names = short_names(runs)
-    theirs = {(run.model, run.stem): authors_run(run) for run in runs if incomparable(run) is None}
+    theirs = {(run.model, run.stem): authors_run(run) for run in runs if reason_not_comparable(run) is None}
     standings, remarks = {}, {}
     for name, run in zip(names, runs, strict=True):
         place = standing(run)
         if place is not None:
             standings[name] = place
         else:
-            remarks[name] = incomparable(run) or f"The authors' training ended after epoch {len(authors_run(run))}."
+            remarks[name] = (
+                reason_not_comparable(run) or f"The authors' training ended after epoch {len(authors_run(run))}."
+            )
     return Comparison(
         tuple(
             _summary(name, run.recipe.dataset, run.log, run.recipe.epochs, reach)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from larq_melius.zoo.runs import files
-from larq_melius.zoo.runs.figures import GREY
+from larq_melius.zoo.runs.figures import GRAY
 from larq_melius.zoo.runs.folder import Run, short_names
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Columns of the log, and their lines: from dark to light, so that they tell apart without colour.
+# Columns of the log, and their lines: from dark to light, so that they tell apart without color.
 _PERCENTILES = {
     "p99": ("99th", "#0b2a55", "o"),
     "p95": ("95th", "#2467a5", "s"),
@@ -21,14 +21,14 @@ _PERCENTILES = {
     "p75": ("75th", "#85bcd9", "D"),
     "p50": ("50th", "#b5b5b5", "v"),
 }
-_WARMUP: dict[str, Any] = {"color": GREY, "alpha": 0.12, "linewidth": 0}
+_WARMUP: dict[str, Any] = {"color": GRAY, "alpha": 0.12, "linewidth": 0}
 _MARKS = 8
 
 
 def flips_figure(runs: Sequence[Run], layers: Sequence[str] | None = None) -> "Figure":
     """The figure, to be made inside ``figures.style``: a row for each layer, a column for each run.
 
-    A line is labelled with its column of the log.
+    A line is labeled with its column of the log.
 
     Args:
         runs: One or more runs.
@@ -85,11 +85,11 @@ def _draw(axes: "Axes", run: Run, layer: str) -> None:
     rows = [row for row in run.flips if row.layer == layer]
     epochs = [row.epoch for row in rows]
     step = -(-len(rows) // _MARKS)
-    for index, (column, (_, colour, marker)) in enumerate(_PERCENTILES.items()):
+    for index, (column, (_, color, marker)) in enumerate(_PERCENTILES.items()):
         axes.plot(
             epochs,
             [getattr(row, column) for row in rows],
-            color=colour,
+            color=color,
             linewidth=1.6,
             marker=marker,
             markersize=5,
@@ -120,8 +120,8 @@ def _explain(figure: "Figure", *, warmup: bool) -> None:
     from matplotlib.patches import Patch
 
     handles: list[Artist] = [
-        Line2D([], [], color=colour, linewidth=1.6, marker=marker, markersize=5, label=label)
-        for label, colour, marker in _PERCENTILES.values()
+        Line2D([], [], color=color, linewidth=1.6, marker=marker, markersize=5, label=label)
+        for label, color, marker in _PERCENTILES.values()
     ]
     if warmup:
         handles.append(Patch(label="warm-up", **_WARMUP))

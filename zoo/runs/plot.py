@@ -16,7 +16,7 @@ def plot_accuracy(runs: Run | Sequence[Run], output: str | os.PathLike[str], *, 
     Args:
         runs: One or more runs.
         output: The file, ending in ``.png``, ``.svg`` or ``.pdf``.
-        authors: Whether the authors' training of the same networks is drawn behind them, in grey; it is for runs on
+        authors: Whether the authors' training of the same networks is drawn behind them, in gray; it is for runs on
             ImageNet only.
 
     Raises:

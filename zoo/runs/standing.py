@@ -7,11 +7,11 @@ from larq_melius.zoo.recipes import Recipe
 from larq_melius.zoo.runs.authors import DATASET, AuthorsEpoch, authors_curve, authors_recipe
 from larq_melius.zoo.runs.folder import Run
 
-# In the authors' curves an epoch strays from its neighbours' mean with a standard deviation of 0.4 points in the first
+# In the authors' curves an epoch strays from its neighbors' mean with a standard deviation of 0.4 points in the first
 # ten epochs, and 0.1 to 0.2 later: two trainings of equal worth rarely differ by more than a point at the same epoch.
 TOLERANCE = 1.0
 
-# What decides how the work is done, and not what is learnt but for chance.
+# What decides how the work is done, and not what is learned but for chance.
 _INCIDENTAL = ("xla", "flips", "shard_by", "cache", "seed")
 
 
@@ -36,7 +36,7 @@ class Standing:
     other_settings: dict[str, tuple[Any, Any]]
 
 
-def incomparable(run: Run) -> str | None:
+def reason_not_comparable(run: Run) -> str | None:
     """Why there is no curve of the authors to hold the run against, in a sentence; ``None`` if there is one."""
     recipe = run.recipe
     if recipe.dataset != DATASET:
@@ -59,7 +59,7 @@ def standing(run: Run) -> Standing | None:
     """The run beside the authors' at its newest epoch; ``None`` if they cannot be compared there."""
     newest = run.log[-1]
     curve = authors_run(run)
-    if incomparable(run) is not None or newest.epoch > len(curve):
+    if reason_not_comparable(run) is not None or newest.epoch > len(curve):
         return None
     theirs = curve[newest.epoch - 1].val_top1
     points = 100 * (newest.val_top1 - theirs)

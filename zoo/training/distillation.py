@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from larq_melius.models.registry import find_variant
 from larq_melius.preprocessing import Preprocessing
-from larq_melius.zoo.data import ImageData
+from larq_melius.zoo.data import ImageDataset
 from larq_melius.zoo.recipes.recipe import Recipe
 
 
 class Teacher:
-    """A trained network whose answers are learnt (Hinton et al., arXiv 1503.02531).
+    """A trained network whose answers are learned (Hinton et al., arXiv 1503.02531).
 
     Args:
         model: Any Keras classifier of the same classes; it may end in softmax or in logits.
@@ -38,7 +38,7 @@ class Teacher:
         return scores if self._logits else tf.math.log(tf.maximum(scores, 1e-20))
 
 
-def load_teacher(recipe: Recipe, data: ImageData) -> Teacher:
+def load_teacher(recipe: Recipe, data: ImageDataset) -> Teacher:
     """Loads a recipe's teacher: a saved Keras model, or a network of the zoo with its own weights.
 
     Raises:

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from larq_melius.zoo.data import ImageData
+from larq_melius.zoo.data import ImageDataset
 
 
 @contextlib.contextmanager
-def explained_failures(data: ImageData) -> Iterator[None]:
+def explained_failures(data: ImageDataset) -> Iterator[None]:
     """Turns the errors that TensorFlow raises in a run into ones that say what to do.
 
     Raises:
@@ -26,6 +26,6 @@ def explained_failures(data: ImageData) -> Iterator[None]:
         raise RuntimeError("The device's memory is full: lower batch_size, or use more devices.") from error
     except tf.errors.InvalidArgumentError as error:
         for split in data.sizes:
-            if damage := data.source.damage(split):
+            if damage := data.source.find_corrupt_example(split):
                 raise ValueError(f"{damage}: remove it, or replace it.") from error
         raise ValueError(f"The data set {data.name} cannot be read: {error.message}") from error

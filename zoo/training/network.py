@@ -6,9 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from larq_melius.models import MeliusNet, ResNetE
-from larq_melius.models.application import MIN_SIZE
+from larq_melius.models.model_builder import MIN_SIZE
 from larq_melius.models.registry import find_variant
-from larq_melius.zoo.data import ImageData
+from larq_melius.zoo.data import ImageDataset
 from larq_melius.zoo.recipes.recipe import Recipe
 from larq_melius.zoo.training.binary_convolution import with_shifted_padding
 from larq_melius.zoo.training.grouped_convolution import with_split_groups
@@ -27,7 +27,7 @@ def network_name(recipe: Recipe) -> str:
     return recipe.model if recipe.architecture is not None else find_variant(recipe.model).name
 
 
-def network_stem(recipe: Recipe, data: ImageData) -> str:
+def network_stem(recipe: Recipe, data: ImageDataset) -> str:
     """The stem: the recipe's, or else the network's own, or the thumbnail one where images are too small for that.
 
     Raises:
@@ -41,7 +41,7 @@ def network_stem(recipe: Recipe, data: ImageData) -> str:
     return "grouped" if recipe.architecture is not None else find_variant(recipe.model).stem
 
 
-def build_network(recipe: Recipe, data: ImageData, *, logits: bool = True) -> tf.keras.Model:
+def build_network(recipe: Recipe, data: ImageDataset, *, logits: bool = True) -> tf.keras.Model:
     """Builds the network for the images and classes of a data set, with its initial weights.
 
     Args:
@@ -101,7 +101,7 @@ def _start_from(model: tf.keras.Model, recipe: Recipe, options: dict[str, Any]) 
             model.get_layer(layer.name).set_weights(layer.get_weights())
 
 
-def training_network(recipe: Recipe, data: ImageData) -> tf.keras.Model:
+def training_network(recipe: Recipe, data: ImageDataset) -> tf.keras.Model:
     """The network as it is trained on the devices of this machine, ending in logits."""
     model = with_shifted_padding(build_network(recipe, data))
     if not tf.config.list_physical_devices("GPU"):
@@ -111,7 +111,7 @@ def training_network(recipe: Recipe, data: ImageData) -> tf.keras.Model:
     return model
 
 
-def deployed_network(recipe: Recipe, data: ImageData) -> tf.keras.Model:
+def deployed_network(recipe: Recipe, data: ImageDataset) -> tf.keras.Model:
     """The network as it is exported: in 32-bit arithmetic, ending in softmax, with random weights."""
     with precision("float32"):
         return build_network(replace(recipe, initial_weights=None), data, logits=False)

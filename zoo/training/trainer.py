@@ -14,15 +14,15 @@ import tensorflow as tf
 
 from larq_melius.files import write_atomically
 from larq_melius.weights.saving import save_weights
-from larq_melius.zoo.data import ImageData, Shard, evaluation_batches, training_batches
+from larq_melius.zoo.data import ImageDataset, Shard, evaluation_batches, training_batches
 from larq_melius.zoo.recipes.recipe import Recipe
 from larq_melius.zoo.runs import files
 from larq_melius.zoo.runs.claim import claimed_folder
 from larq_melius.zoo.runs.log import EpochLog, LayerFlips, write_rows
-from larq_melius.zoo.training.average import averaged_weights
 from larq_melius.zoo.training.checkpoints import Checkpoints
 from larq_melius.zoo.training.distillation import load_teacher
 from larq_melius.zoo.training.distribution import is_chief, worker_count
+from larq_melius.zoo.training.ema import ema_weights
 from larq_melius.zoo.training.failures import explained_failures
 from larq_melius.zoo.training.flips import FlipCounter
 from larq_melius.zoo.training.interruption import StopRequest, TrainingStopped
@@ -34,16 +34,16 @@ from larq_melius.zoo.training.network import (
     training_network,
 )
 from larq_melius.zoo.training.optimization import learning_rate, optimizer_for
-from larq_melius.zoo.training.pace import Pace
 from larq_melius.zoo.training.precision import precision
 from larq_melius.zoo.training.progress import Progress
 from larq_melius.zoo.training.steps import Steps
+from larq_melius.zoo.training.steps_per_execution import StepsPerExecution
 from larq_melius.zoo.training.tensorboard import TensorBoard
 
 
 def train(
     recipe: Recipe,
-    data: ImageData,
+    data: ImageDataset,
     folder: str | os.PathLike[str],
     *,
     strategy: tf.distribute.Strategy | None = None,
@@ -91,7 +91,7 @@ def train(
 
 def _second_stage(
     recipe: Recipe,
-    data: ImageData,
+    data: ImageDataset,
     folder: Path,
     strategy: tf.distribute.Strategy,
     *,
@@ -142,7 +142,7 @@ class _Run:
     def __init__(
         self,
         recipe: Recipe,
-        data: ImageData,
+        data: ImageDataset,
         folder: Path,
         strategy: tf.distribute.Strategy,
         checkpoint_steps: int,
@@ -194,7 +194,7 @@ class _Run:
     def _train_epoch(self, shown: Progress, board: TensorBoard) -> None:
         position = self._position
         started = time.monotonic() - position.seconds
-        pace = Pace(worker_count())
+        pace = StepsPerExecution(worker_count())
         batches = iter(self._distributed(self._training_batches))
         shown.start(position.epoch + 1, position.batch)
         while position.batch < self._epoch_steps:
@@ -221,7 +221,7 @@ class _Run:
         loss, top1, top5 = self._steps.read().means
         if self._strategy.num_replicas_in_sync > 1:
             average_batchnorm_statistics(self._model)
-        with averaged_weights(self._model, self._optimizer):
+        with ema_weights(self._model, self._optimizer):
             val_loss, val_top1, val_top5 = self._steps.validate(self._distributed(self._validation_batches)).means
             row = EpochLog(
                 model=network_name(self._recipe),
@@ -316,7 +316,7 @@ def _local_replicas(context: tf.distribute.InputContext) -> int:
     return context.num_replicas_in_sync // context.num_input_pipelines
 
 
-def _epoch_steps(recipe: Recipe, data: ImageData, replicas: int) -> int:
+def _epoch_steps(recipe: Recipe, data: ImageDataset, replicas: int) -> int:
     if recipe.xla and recipe.synchronize_batchnorm and replicas > 1:
         raise ValueError(
             "XLA cannot compile batch norms that are synchronized over devices: set one of xla and "

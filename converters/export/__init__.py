@@ -1,0 +1,1 @@
+"""Export of Keras models to TFLite flatbuffers, with proof that each is right."""

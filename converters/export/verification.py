@@ -1,0 +1,138 @@
+"""Proof that a flatbuffer computes what its Keras model does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from larq_melius.analysis.operations import count_binary_convolutions
+from larq_melius.analysis.padding import pads_with_minus_one
+from larq_melius.converters.tflite.flatbuffer import count_operators, without_softmax
+from larq_melius.runtime.lce_interpreter import make_interpreter
+
+#: Largest relative difference that rounding alone makes. Seen over the zoo: up to 1e-5.
+ROUNDING_TOLERANCE = 1e-4
+#: Largest relative difference that a binary activation makes whose sign flips on rounding, with all that follows from
+#: it. Seen over the zoo: up to 0.1.
+FLIP_TOLERANCE = 0.35
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How a flatbuffer compares with the Keras model it was made from.
+
+    A difference is *relative*: the root of the mean squared difference of one sample's logits over their standard
+    deviation.
+
+    Attributes:
+        samples: Number of inputs compared.
+        max_logit_difference: Largest difference of a single logit.
+        relative_differences: Relative difference of each sample, ascending.
+        top1_agreement: Share of samples whose highest logit is the same.
+        binary_convolutions: Binary convolutions of the Keras model.
+        lce_bconv2d: ``LceBconv2d`` operators of the flatbuffer.
+        problems: Why the flatbuffer is not to be trusted; empty if it is.
+    """
+
+    samples: int
+    max_logit_difference: float
+    relative_differences: tuple[float, ...]
+    top1_agreement: float
+    binary_convolutions: int
+    lce_bconv2d: int
+    problems: tuple[str, ...]
+
+    @property
+    def flipped_samples(self) -> int:
+        """Samples in which a binary activation came out on the other side of zero."""
+        return sum(difference > ROUNDING_TOLERANCE for difference in self.relative_differences)
+
+
+def verify(
+    model: tf.keras.Model,
+    flatbuffer: bytes,
+    inputs: np.ndarray,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> Verification:
+    """Runs a Keras model and a flatbuffer on the same inputs and compares their logits.
+
+    In a binary network, an activation within rounding of zero can come out as +1 on one side and -1 on the other, and
+    the difference spreads: most samples agree to about 1e-6, a few differ by some percent. An error of the
+    conversion (a shifted padding, another epsilon) moves every sample instead. So the flatbuffer passes if at least
+    one sample agrees to rounding, every such sample has the same top-1 class, and no sample is further off than
+    flips explain.
+
+    Args:
+        model: The model, ending in logits or a softmax.
+        flatbuffer: The flatbuffer made from it.
+        inputs: Normalized images, ``(samples, height, width, channels)``, float32.
+        progress: Called with a line about each step.
+
+    Raises:
+        ValueError: If the flatbuffer cannot be run.
+    """
+    report = progress or (lambda line: None)
+    report(f"Running Keras on {len(inputs)} images")
+    expected = np.asarray(logits_model(model).predict(inputs, verbose=0), "float64").reshape(len(inputs), -1)
+    report(f"Running the LCE interpreter on {len(inputs)} images")
+    interpreter = make_interpreter(without_softmax(flatbuffer))
+    actual = np.asarray(interpreter.predict(inputs), "float64").reshape(len(inputs), -1)
+    hint = " (the network pads with -1, which no LceBconv2d does)" if pads_with_minus_one(model) else ""
+    return _compare(expected, actual, count_binary_convolutions(model), count_operators(flatbuffer)["LceBconv2d"], hint)
+
+
+def _compare(expected: np.ndarray, actual: np.ndarray, binary: int, lce: int, hint: str = "") -> Verification:
+    problems = []
+    if lce != binary:
+        problems.append(
+            f"{lce} of {binary} binary convolutions became LceBconv2d: the others would run as 32-bit convolutions"
+            + hint
+        )
+    if expected.shape != actual.shape:
+        raise ValueError(f"The flatbuffer gives {actual.shape[1]} numbers an image, but Keras {expected.shape[1]}.")
+    difference = np.abs(actual - expected)
+    scale = np.maximum(expected.std(axis=1), np.finfo("float32").tiny)
+    relative = np.sqrt((difference**2).mean(axis=1)) / scale
+    same_top1 = actual.argmax(axis=1) == expected.argmax(axis=1)
+    rounded = relative <= ROUNDING_TOLERANCE
+    if not np.isfinite(actual).all():
+        problems.append("the flatbuffer gives infinities or NaN")
+    elif not rounded.any():
+        problems.append(
+            f"no sample agrees to rounding (smallest relative difference {relative.min():.1e}, allowed "
+            f"{ROUNDING_TOLERANCE:.0e})"
+        )
+    elif relative.max() > FLIP_TOLERANCE:
+        problems.append(f"a sample is off by {relative.max():.2f}, more than flipped signs explain ({FLIP_TOLERANCE})")
+    elif not same_top1[rounded].all():
+        problems.append("a sample that agrees to rounding has another top-1 class")
+    return Verification(
+        samples=len(expected),
+        max_logit_difference=float(difference.max()),
+        relative_differences=tuple(float(value) for value in np.sort(relative)),
+        top1_agreement=float(same_top1.mean()),
+        binary_convolutions=binary,
+        lce_bconv2d=lce,
+        problems=tuple(problems),
+    )
+
+
+def logits_model(model: tf.keras.Model) -> tf.keras.Model:
+    """The same model, sharing its weights, without the softmax it may end in."""
+    last = model.layers[-1]
+    if isinstance(last, tf.keras.layers.Softmax) or _is_softmax(last, tf.keras.layers.Activation):
+        return tf.keras.Model(model.inputs, last.input)
+    if not _is_softmax(last, tf.keras.layers.Dense):
+        return model
+    # Called with its own weights once more, the layer would be renamed and shared; a copy leaves the model alone.
+    linear = type(last).from_config({**last.get_config(), "activation": "linear"})
+    logits = tf.keras.Model(model.inputs, linear(last.input))
+    linear.set_weights(last.get_weights())
+    return logits
+
+
+def _is_softmax(layer: Any, kind: type) -> bool:
+    return isinstance(layer, kind) and getattr(layer, "activation", None) is tf.keras.activations.softmax

@@ -1,0 +1,73 @@
+"""Turns weights for binarized maps that are padded with -1, as the authors pad, into weights for a padding of +1.
+
+Negating a batch norm and the binary kernel behind it mirrors all signs between them, and the padding with them.
+"""
+
+from collections import Counter
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+
+from larq_melius.layers import SymmetricPadding2D
+
+
+def mirrored_layers(model: tf.keras.Model) -> set[str]:
+    """The layers to negate: the binary convolutions that pad with +1, and the batch norms in front of them.
+
+    Args:
+        model: The network that the weights are for. Convolutions of it that pad with -1 stay as they are.
+
+    Raises:
+        ValueError: If the network has no binary convolutions, or one that cannot be mirrored: because it pads with
+            something else, or because no batch norm of its own is in front of it.
+    """
+    convolutions = [layer for layer in model.layers if isinstance(layer, lq.layers.QuantConv2D)]
+    if not convolutions:
+        raise ValueError(f"{model.name} has no binary convolutions, and the authors' networks have")
+    readers = Counter(before.name for layer in model.layers for before in _inputs(layer))
+    mirrored = set()
+    for convolution in convolutions:
+        (before,) = _inputs(convolution)
+        pad_value = convolution.pad_values
+        if isinstance(before, SymmetricPadding2D):
+            pad_value = before.value
+            (before,) = _inputs(before)
+        if pad_value == -1:
+            continue
+        if pad_value != 1:
+            raise ValueError(
+                f"{convolution.name} pads with {pad_value}, the authors with -1: no weights make up for that"
+            )
+        if not isinstance(before, tf.keras.layers.BatchNormalization) or readers[before.name] > 1:
+            raise ValueError(
+                f"{convolution.name} has no batch norm of its own in front of it that could turn the authors' padding "
+                "of -1 into +1, and what it reads also ends up in a ReLU: only a network that pads with -1 "
+                "(binary_pad_value=-1) computes the same, and Larq Compute Engine does not run that as a binary one"
+            )
+        mirrored |= {convolution.name, before.name}
+    return mirrored
+
+
+def can_mirror(model: tf.keras.Model) -> bool:
+    """Whether weights for a padding of -1 can be turned into weights for that of this network."""
+    try:
+        mirrored_layers(model)
+    except ValueError:
+        return False
+    return True
+
+
+def _inputs(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
+    """The layers whose outputs a layer reads."""
+    return tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []
+
+
+def with_sign(values: np.ndarray, *, flip: bool) -> np.ndarray:
+    """The values, or with ``flip`` their negatives, such that no sign is lost.
+
+    Zero counts as positive, and so do numbers below float32's normal range in some arithmetic: both are moved to the
+    smallest normal number of their sign.
+    """
+    sizes = np.maximum(np.abs(values), np.finfo(np.float32).tiny)
+    return np.where((values < 0) == flip, sizes, -sizes)

@@ -1,0 +1,1 @@
+"""Reading and writing TFLite flatbuffers and what they say about themselves."""

@@ -1,0 +1,64 @@
+"""What the two implementations chose under which these networks were trained: the authors' own, and the Larq Zoo's."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReferenceImplementation:
+    """The details in which implementations of the same network differ, and which its weights depend on.
+
+    Attributes:
+        name: What users select the convention by.
+        symmetric_padding: Whether windows of stride 2 are padded alike on both sides, and not as Keras' "same".
+        binary_pad_value: What a binarized map is padded with.
+        grouped_stem_pool: Size of the max pool, with stride 2, behind the grouped stem.
+        meliusnet_pool_padding: Keras' padding of the max pools in the transitions of MeliusNet, which matters where a
+            size is odd; those of Binary DenseNet drop the last row and column there, "valid".
+        input_batchnorm: Whether ResNetE normalizes the image by a batch norm of its own.
+        resnet_e_clip: Range of the straight-through estimator in ResNetE; every other network uses 1.3.
+    """
+
+    name: str
+    symmetric_padding: bool
+    binary_pad_value: float
+    grouped_stem_pool: int
+    meliusnet_pool_padding: str
+    input_batchnorm: bool
+    resnet_e_clip: float
+
+
+# The authors pad a binarized map with -1, which Larq Compute Engine does not know. Padding with +1 is its mirror image:
+# negating a batch norm and the kernel behind it turns one into the other.
+AUTHORS = ReferenceImplementation(
+    "authors",
+    symmetric_padding=True,
+    binary_pad_value=1.0,
+    grouped_stem_pool=3,
+    meliusnet_pool_padding="valid",
+    input_batchnorm=True,
+    resnet_e_clip=1.3,
+)
+LARQ_ZOO = ReferenceImplementation(
+    "larq_zoo",
+    symmetric_padding=False,
+    binary_pad_value=0.0,
+    grouped_stem_pool=2,
+    meliusnet_pool_padding="same",
+    input_batchnorm=False,
+    resnet_e_clip=1.25,
+)
+
+_CONVENTIONS = {convention.name: convention for convention in (AUTHORS, LARQ_ZOO)}
+
+
+def get_reference_implementation(name: str | ReferenceImplementation) -> ReferenceImplementation:
+    """Returns the convention of that name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if isinstance(name, ReferenceImplementation):
+        return name
+    if name not in _CONVENTIONS:
+        raise ValueError(f"Unknown convention {name!r}; choose one of {sorted(_CONVENTIONS)}.")
+    return _CONVENTIONS[name]

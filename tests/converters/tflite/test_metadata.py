@@ -1,0 +1,85 @@
+"""TFLite Metadata: what goes in comes out, and what is not there or damaged is told."""
+
+import contextlib
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from larq_melius.converters import read_metadata
+from larq_melius.converters.tflite.flatbuffer import parse, serialize
+from larq_melius.converters.tflite.metadata import TFLiteMetadata, add_metadata
+from larq_melius.preprocessing import Preprocessing
+from larq_melius.runtime import make_interpreter
+
+METADATA = TFLiteMetadata(
+    name="net",
+    description="A network, größer als keines.",
+    input_shape=(6, 5, 3),
+    preprocessing=Preprocessing((1.5, 2.5, 3.5), (0.5, 0.25, 128.0), 0.875, "bicubic"),
+    labels=("a", "b c", "dé", "e"),
+    license="Apache-2.0",
+    version="1.2.3",
+)
+
+
+@pytest.fixture(scope="module")
+def plain() -> bytes:
+    model = tf.keras.Sequential(
+        [tf.keras.layers.Conv2D(4, 3, input_shape=(6, 5, 3)), tf.keras.layers.GlobalAveragePooling2D()]
+    )
+    return tf.lite.TFLiteConverter.from_keras_model(model).convert()
+
+
+def test_round_trip_leaves_the_network_as_it_is(plain):
+    data = add_metadata(plain, METADATA)
+    assert read_metadata(data) == METADATA
+    x = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype("float32")
+    np.testing.assert_array_equal(make_interpreter(data).predict(x), make_interpreter(plain).predict(x))
+
+
+def test_stock_interpreter_runs_the_file(plain):
+    interpreter = tf.lite.Interpreter(model_content=add_metadata(plain, METADATA))
+    assert interpreter.get_input_details()[0]["name"] == "image"
+    runner = interpreter.get_signature_runner()
+    (name,) = interpreter.get_signature_list()["serving_default"]["inputs"]
+    (output,) = runner(**{name: np.zeros((1, 6, 5, 3), "float32")}).values()
+    assert output.shape == (1, 4)
+
+
+def test_labels_are_a_zip_archive_behind_the_model(plain):
+    with zipfile.ZipFile(io.BytesIO(add_metadata(plain, METADATA))) as archive:
+        assert archive.read("labels.txt").decode() == "a\nb c\ndé\ne\n"
+
+
+def test_constants_are_aligned_for_every_runtime(plain):
+    data = add_metadata(plain, METADATA)
+    buffers = [np.asarray(buffer.data, np.uint8).tobytes() for buffer in parse(data).buffers if buffer.data is not None]
+    weights = max(buffers[:-2], key=len)
+    assert data.find(weights) % 64 == 0
+
+
+def test_file_without_metadata(plain):
+    assert read_metadata(plain) is None
+    assert read_metadata(serialize(parse(plain))) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"TFL3", b"\x00" * 4 + b"TFL3" + b"\xff" * 64, b"PK\x03\x04" + b"0" * 100])
+def test_what_is_no_flatbuffer_is_refused(data):
+    with pytest.raises(ValueError, match="flatbuffer"):
+        read_metadata(data)
+
+
+def test_truncated_files_give_one_kind_of_error_or_what_is_left(plain):
+    data = add_metadata(plain, METADATA)
+    for length in range(0, len(data), 97):
+        with contextlib.suppress(ValueError):
+            read_metadata(data[:length])
+
+
+def test_missing_label_file_is_told(plain):
+    data = add_metadata(plain, METADATA)
+    with pytest.raises(ValueError, match="label file"):
+        read_metadata(data[: data.rindex(b"PK\x03\x04")])

@@ -1,0 +1,1 @@
+"""Releases of trained weights: files, model card and registry entries."""
