@@ -1,5 +1,6 @@
 # make demo   export the digits network, check it, classify digits, show them
-# make test   the test suite, in minutes; make test-all adds the slow tests
+# make test   the test suite, in minutes; make test-processes those that start, kill and resume processes;
+#             make test-all everything, with the slow tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,14 +10,14 @@ FILES := $(shell find larq_melius zoo converters runtime -type f -not -path '*/_
 INSTALLED := $(VENV)/installed-$(FILES)
 INTEROP := .venv-interop
 
-# Processes that run tests, each of them whole modules.
+# Processes that run tests, each of them whole modules, in the order of tests/conftest.py: the longest first.
 JOBS ?= 2
-PARALLEL := -n $(JOBS) --dist loadfile
+PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 # Python in the repository's root would import ./larq_melius, without its zoo and converters: run modules from elsewhere.
 RUN := cd tests && ../$(BIN)/python -m
 
-.PHONY: install demo digits test test-all lint types format interop benchmarks wheel clean
+.PHONY: install demo digits test test-processes test-all lint types format interop benchmarks wheel clean
 
 install: $(INSTALLED)
 
@@ -35,6 +36,9 @@ digits: install
 
 test: install
 	$(BIN)/pytest $(PARALLEL)
+
+test-processes: install
+	$(BIN)/pytest $(PARALLEL) -m 'process and not slow'
 
 test-all: install
 	$(BIN)/pytest $(PARALLEL) -m ''

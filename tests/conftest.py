@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,53 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from filelock import FileLock
 
 import larq_melius  # noqa: F401 - selects legacy Keras before a test module imports Larq
 
+TESTS = Path(__file__).parent
+
 pytest.register_assert_rewrite("data_batches", "training_runs")
+
+#: The modules that take longest, longest first: begun last, one of them would keep a single core busy at the end.
+LONGEST = (
+    "converters/export/test_export.py",
+    "zoo/training/test_trainer.py",
+    "larq_melius/analysis/test_operations.py",
+    "zoo/test_publishing.py",
+    "zoo/test_paper_tables.py",
+    "zoo/test_ablations.py",
+    "zoo/training/test_workers.py",
+    "zoo/training/test_resuming.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest modules first; ``--dist loadfile --no-loadscope-reorder`` hands them out in this order."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(TESTS).as_posix(), len(LONGEST)))
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A function that makes a folder once a session, whichever of xdist's processes asks for it first.
+
+    It takes the folder's name and what fills it, and gives the folder, which tests leave as it is.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # The processes of xdist have neighboring folders.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        shared.mkdir(exist_ok=True)
+        with FileLock(shared / f"{name}.lock"):
+            if not (shared / name).exists():
+                unfinished = Path(tempfile.mkdtemp(dir=shared))
+                fill(unfinished)
+                unfinished.rename(shared / name)
+        return shared / name
+
+    return folder
 
 
 def _randomize(model: tf.keras.Model, seed: int = 0) -> None:
@@ -56,11 +100,11 @@ def run_python(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="session")
-def tiny_imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_imagenet(once: Callable[..., Path]) -> Path:
     """The ``data_dir`` of a tiny ImageNet, as tensorflow-datasets keeps the real one."""
     from tiny_imagenet import prepare
 
-    return prepare(tmp_path_factory.mktemp("tfds"))
+    return once("tfds", prepare)
 
 
 @pytest.fixture(scope="session")
@@ -72,14 +116,15 @@ def digits() -> Any:
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(once: Callable[..., Path]) -> Path:
     """The folder of a run of three epochs, made by the command line."""
     from training_runs import command
 
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    result = subprocess.run(command(folder), capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    return folder
+    def train(folder: Path) -> None:
+        result = subprocess.run(command(folder / "run"), capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+
+    return once("uninterrupted", train) / "run"
 
 
 @pytest.fixture

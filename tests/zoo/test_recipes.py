@@ -2,21 +2,13 @@
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from command_line import run, run_process
 from reference_data import DATA
 
 import larq_melius
 from larq_melius.zoo.recipes import PRESETS, Recipe, load_recipe
-
-COMMAND = Path(sys.executable).with_name("larq-melius")
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, "recipes", *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def test_every_network_has_a_recipe() -> None:
@@ -53,7 +45,7 @@ def test_data_set_of_a_setting_brings_its_augmentation() -> None:
 
 
 def test_recipe_of_one_s_own(tmp_path) -> None:
-    text = run("show", "MeliusNet42", "--set", "epochs=5").stdout
+    text = run("recipes", "show", "MeliusNet42", "--set", "epochs=5").stdout
     assert Recipe.from_json(text) == load_recipe("MeliusNet42", settings=["epochs=5"])
     fields = {**json.loads(text), "batch_size": 256}
     (tmp_path / "my.json").write_text(json.dumps(fields))
@@ -101,10 +93,10 @@ def test_file_that_is_no_recipe(text, message, tmp_path) -> None:
 
 
 def test_command_line() -> None:
-    listed = json.loads(run("list", "--json").stdout)
+    listed = json.loads(run_process("recipes", "list", "--json").stdout)
     assert {"name": "MeliusNet42", "summary": "Table 1", "top1": 0.692, "top5": 0.883} in listed
-    assert len(run("list").stdout.splitlines()) == len(PRESETS) + 1
-    unknown = run("show", "MeliusNet99")
+    assert len(run("recipes", "list").stdout.splitlines()) == len(PRESETS) + 1
+    unknown = run("recipes", "show", "MeliusNet99")
     assert unknown.returncode == 2
     assert unknown.stderr.startswith("Error: Unknown recipe 'MeliusNet99'; choose one of MeliusNet22,")
     assert len(unknown.stderr.splitlines()) == 1

@@ -1,29 +1,14 @@
-"""The command line, run as users run it."""
+"""The command line: what its commands print and write, and how mistakes end."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import run, run_process
 from PIL import Image
 
-COMMAND = Path(sys.executable).with_name("larq-melius")
 IMAGENET_ERROR = "There are no 'imagenet' weights for MeliusNet42"
-
-
-def run(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("TF_")}
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env={**clean, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +42,7 @@ def digits(tmp_path_factory) -> Path:
     for name, scan in (("zero.png", zero), ("one.bmp", one)):
         picture = Image.fromarray((scan * 255 / 16).astype("uint8"))
         picture.resize((80, 80), Image.Resampling.NEAREST).save(folder / name)
-    result = run("export", "meliusnettiny", "-o", "digits.tflite", cwd=folder)
+    result = run_process("export", "meliusnettiny", "-o", "digits.tflite", cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "LceBconv2d" in result.stdout
     assert not [line for line in result.stderr.splitlines() if not line.endswith("…")], result.stderr
@@ -65,7 +50,7 @@ def digits(tmp_path_factory) -> Path:
 
 
 def test_predict_with_an_exported_file(digits):
-    result = run("predict", "digits.tflite", "zero.png", "one.bmp", "--json", cwd=digits)
+    result = run_process("predict", "digits.tflite", "zero.png", "one.bmp", "--json", cwd=digits)
     assert result.stderr == ""
     answer = json.loads(result.stdout)
     assert [entry["image"] for entry in answer] == ["zero.png", "one.bmp"]
@@ -155,24 +140,27 @@ def test_mistakes_get_one_line_and_exit_code_2(arguments, message, digits):
     assert sorted(digits.iterdir()) == before
 
 
+def test_mistake_as_users_see_it(tmp_path):
+    result = run_process("summary", "MeliusNet99", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("Error: Unknown model 'MeliusNet99'")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_traceback_on_request(tmp_path):
-    result = run("--traceback", "summary", "MeliusNet99", cwd=tmp_path)
+    result = run_process("--traceback", "summary", "MeliusNet99", cwd=tmp_path)
     assert "Traceback" in result.stderr
     assert result.returncode == 1
 
 
 def test_help_and_completion_do_without_tensorflow(tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
-    result = run("--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    hidden = {"PYTHONPATH": str(tmp_path)}
+    result = run_process("--help", cwd=tmp_path, env=hidden)
     assert result.returncode == 0
     assert "export" in result.stdout
-    result = run(cwd=tmp_path, PYTHONPATH=str(tmp_path), _LARQ_MELIUS_COMPLETE="bash_source")
+    result = run_process(cwd=tmp_path, env={**hidden, "_LARQ_MELIUS_COMPLETE": "bash_source"})
     assert "complete" in result.stdout
-    result = run(
-        cwd=tmp_path,
-        PYTHONPATH=str(tmp_path),
-        _LARQ_MELIUS_COMPLETE="bash_complete",
-        COMP_WORDS="larq-melius ex",
-        COMP_CWORD="1",
-    )
+    words = {"COMP_WORDS": "larq-melius ex", "COMP_CWORD": "1"}
+    result = run_process(cwd=tmp_path, env={**hidden, **words, "_LARQ_MELIUS_COMPLETE": "bash_complete"})
     assert "export" in result.stdout
