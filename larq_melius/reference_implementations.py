@@ -15,7 +15,11 @@ class ReferenceImplementation:
         meliusnet_pool_padding: Keras' padding of the max pools in the transitions of MeliusNet, which matters where a
             size is odd; those of Binary DenseNet drop the last row and column there, "valid".
         input_batchnorm: Whether ResNetE normalizes the image by a batch norm of its own.
-        resnet_e_clip: Range of the straight-through estimator in ResNetE; every other network uses 1.3.
+        resnet_e_clip: Range of the straight-through estimator in ResNetE; every other network uses 1.3. The gradient
+            of an activation passes where its absolute value is at most this.
+        clip_weights: Whether the same range holds for the latent weights of binary convolutions: they get no gradient
+            outside of it, and every update is clipped to it. If not, their gradient passes unchanged, and they may
+            grow without bound.
     """
 
     name: str
@@ -25,6 +29,7 @@ class ReferenceImplementation:
     meliusnet_pool_padding: str
     input_batchnorm: bool
     resnet_e_clip: float
+    clip_weights: bool
 
 
 # The authors pad a binarized map with -1, which Larq Compute Engine does not know. Padding with +1 is its mirror image:
@@ -37,6 +42,7 @@ AUTHORS = ReferenceImplementation(
     meliusnet_pool_padding="valid",
     input_batchnorm=True,
     resnet_e_clip=1.3,
+    clip_weights=False,
 )
 LARQ_ZOO = ReferenceImplementation(
     "larq_zoo",
@@ -46,6 +52,7 @@ LARQ_ZOO = ReferenceImplementation(
     meliusnet_pool_padding="same",
     input_batchnorm=False,
     resnet_e_clip=1.25,
+    clip_weights=True,
 )
 
 _CONVENTIONS = {convention.name: convention for convention in (AUTHORS, LARQ_ZOO)}

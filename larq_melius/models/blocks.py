@@ -28,8 +28,8 @@ class ConvConfig:
     Attributes:
         convention: Padding and pooling convention.
         binary: Whether the convolutions of the blocks are binary; if not, they are 32-bit ones behind a ReLU.
-        clip_value: Range within which the straight-through estimator passes gradients, and to which binary latent
-            weights are clipped (paper, section 3.3).
+        clip_value: Largest absolute value at which the straight-through estimator passes the gradient of an activation
+            (paper, section 3.3) and, if the convention clips them, of a latent weight.
     """
 
     convention: ReferenceImplementation
@@ -82,6 +82,7 @@ def block_convolution(x: tf.Tensor, filters: int, config: ConvConfig, *, strides
         # A positive number in front of the sign pads the binarized map with +1.
         x = SymmetricPadding2D(3, value=config.convention.binary_pad_value, name=f"{name}_pad")(x)
         padding = "valid"
+    clips = config.convention.clip_weights
     return lq.layers.QuantConv2D(
         filters,
         3,
@@ -89,8 +90,8 @@ def block_convolution(x: tf.Tensor, filters: int, config: ConvConfig, *, strides
         padding=padding,
         pad_values=config.convention.binary_pad_value if padding == "same" else 0.0,
         input_quantizer=lq.quantizers.SteSign(clip_value=config.clip_value),
-        kernel_quantizer=lq.quantizers.SteSign(clip_value=config.clip_value),
-        kernel_constraint=lq.constraints.WeightClip(clip_value=config.clip_value),
+        kernel_quantizer=lq.quantizers.SteSign(clip_value=config.clip_value if clips else None),
+        kernel_constraint=lq.constraints.WeightClip(clip_value=config.clip_value) if clips else None,
         use_bias=False,
         kernel_initializer=he_normal(),
         name=name,

@@ -60,7 +60,8 @@ def MeliusNet(
         improvement: ``"newest"`` for the paper's Improvement Block, ``"all"`` for the naive residual block over all
             channels (supplementary B), ``None`` for none, which gives a Binary DenseNet.
         binary: Whether the blocks' convolutions are binary, or 32-bit ones behind a ReLU (section 4.2).
-        clip_value: Range of the straight-through estimator.
+        clip_value: Largest absolute value at which the gradient of an activation passes the sign. Under the Larq Zoo's
+            convention the latent weights are clipped to it, too; under the authors' they are not clipped.
         stem: ``"grouped"`` (the paper's), ``"conv7x7"`` or ``"thumbnail"`` (for images under 50 pixels).
         convention: ``"authors"`` or ``"larq_zoo"``: whose padding the weights were, or will be, trained with.
             Defaults to that of the weights, or else to the authors'.

@@ -38,8 +38,7 @@ def ResNetE(
     Args:
         num_blocks: Blocks of two binary convolutions for each stage, counted as ResNet counts them.
         filters: Channels of each stage; all but the first stage begin by halving the size.
-        clip_value: Range of the straight-through estimator. Defaults to the convention's: 1.3 for the authors' and
-            1.25 for the Larq Zoo's.
+        clip_value: As in ``MeliusNet``. Defaults to the convention's: 1.3 for the authors' and 1.25 for the Larq Zoo's.
 
     The other arguments, the result and the errors are those of ``MeliusNet``. The image passes through a batch norm
     of its own under the authors' convention.

@@ -108,6 +108,26 @@ def test_numbers_below_the_normal_range_keep_their_signs(load: Callable[..., Any
     np.testing.assert_array_equal(logits(shrunk, expected["input"]), logits(params, expected["input"]))
 
 
+def test_training_goes_on_from_the_authors_latent_weights(load: Callable[..., Any]) -> None:
+    params, expected = load("melius")
+    grown = {name: array * np.float32(50) if "qconv" in name else array for name, array in params.items()}
+    model = build("melius")
+    convert_bmxnet(grown, model)
+    kernels = [layer.kernel for layer in model.layers if hasattr(layer, "kernel_quantizer")]
+    before = [kernel.numpy() for kernel in kernels]
+    image, weight = tf.constant(expected["input"], tf.float32), tf.constant([[1.0, -2.0, 3.0]])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(weight * model(image, training=True))
+    gradients = tape.gradient(loss, kernels)
+    model.compile(tf.keras.optimizers.SGD(0.25), lambda weight, logits: tf.reduce_mean(weight * logits))
+    model.train_on_batch(image, tf.repeat(weight, len(image), axis=0))
+    for kernel, old, gradient in zip(kernels, before, gradients, strict=True):
+        beyond = np.abs(old) > 1.3
+        assert beyond.mean() > 0.5
+        assert np.count_nonzero(gradient[beyond]) > 0
+        np.testing.assert_allclose(kernel, old - 0.25 * gradient, rtol=1e-5, atol=1e-6)
+
+
 def test_stored_scale_of_the_image_does_not_matter(load: Callable[..., Any]) -> None:
     params, _ = load("residual")
     np.testing.assert_array_equal(params["features.0.gamma"], np.float32([1.7]))

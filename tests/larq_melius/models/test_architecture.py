@@ -304,14 +304,44 @@ def test_gradients_pass_up_to_the_clip_value(builder: str, convention: str, clip
         arriving, arriving_kernel = tape.gradient(loss, [signs, kernel_signs])
 
         np.testing.assert_allclose(by_x, np.where(np.abs(x) <= edge, arriving, 0), rtol=1e-4, atol=1e-4)
-        np.testing.assert_allclose(
-            by_kernel, np.where(np.abs(kernel) <= edge, arriving_kernel, 0), rtol=1e-4, atol=1e-4
-        )
+        # The authors pass the gradient of latent weights unchanged, and do not clip them.
+        passes = (np.abs(kernel) <= edge) | (convention == "authors")
+        np.testing.assert_allclose(by_kernel, np.where(passes, arriving_kernel, 0), rtol=1e-4, atol=1e-4)
         assert np.count_nonzero(by_x) > by_x.shape.num_elements() / 3
+        if convention == "authors":
+            assert layer.kernel.constraint is None
+            continue
         np.testing.assert_array_equal(
             layer.kernel.constraint(tf.constant([-5, -edge, 0.1, edge, beyond])),
             np.array([-edge, -edge, 0.1, edge, edge], "float32"),
         )
+
+
+@pytest.mark.parametrize("convention", ["authors", "larq_zoo"])
+def test_latent_weights_beyond_the_clip_value_train_by_the_convention(convention: str) -> None:
+    layer = tiny("meliusnet", convention).get_layer("stage1_block1_dense_conv")
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(2, 5, 5, 64)).astype("float32")
+    upstream = rng.normal(size=(2, 5, 5, 64)).astype("float32")
+    kernel = rng.choice(np.float32([-4, -1.31, -1.29, -0.01, 0.01, 1.29, 1.31, 4]), layer.kernel.shape)
+    layer.kernel.assign(kernel)
+    image = tf.keras.Input(x.shape[1:])
+    model = tf.keras.Model(image, layer(image))
+    model.compile(tf.keras.optimizers.SGD(0.01), lambda weight, y: tf.reduce_sum(weight * y, axis=(1, 2, 3)))
+    model.train_on_batch(x, upstream)
+
+    signs = np.pad(
+        np.where(x >= 0, 1.0, -1.0), [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=convention == "authors"
+    )
+    windows = sliding_window_view(signs, (3, 3), axis=(1, 2))
+    gradient = np.einsum("nyxcij,nyxf->ijcf", windows, upstream) / len(x)
+    expected = kernel - 0.01 * gradient
+    if convention == "larq_zoo":
+        expected = np.clip(np.where(np.abs(kernel) <= 1.3, expected, kernel), -1.3, 1.3)
+    np.testing.assert_allclose(layer.kernel, expected, rtol=1e-5, atol=1e-5)
+    # Both ways into the range and out of it occur.
+    assert ((np.abs(kernel) < 1.3) & (np.abs(kernel - 0.01 * gradient) > 1.3)).any()
+    assert ((np.abs(kernel) > 1.3) & (np.abs(kernel - 0.01 * gradient) < 1.3)).any()
 
 
 @pytest.mark.parametrize(("convention", "padded"), [("authors", 1), ("larq_zoo", 0)])

@@ -1,6 +1,7 @@
 """Saving, loading and cloning whole models, without custom_objects."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from larq_melius import MeliusNet, ResNetE
 from larq_melius.layers import UnitScale
+from larq_melius.reference_implementations import AUTHORS
 
 pytestmark = pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 
@@ -20,6 +22,8 @@ BUILDERS: dict[str, Callable[[], tf.keras.Model]] = {
     "grouped": lambda: MeliusNet([1, 1], [64], transition_groups=2, include_top=False, pooling="avg"),
     "resnet_e": lambda: ResNetE([1, 1], [64, 96], input_shape=(32, 32, 3), classes=10, stem="thumbnail"),
 }
+#: Those of the Larq Zoo's convention.
+CLIPPING = ("plain",)
 NETWORKS = pytest.mark.parametrize("network", BUILDERS)
 
 
@@ -45,13 +49,16 @@ def assert_equal_models(copy: tf.keras.Model, model: tf.keras.Model) -> None:
     assert [w.shape for w in copy.trainable_weights] == [w.shape for w in model.trainable_weights]
 
 
-def assert_trains_alike(copy: tf.keras.Model) -> None:
+def assert_trains_alike(copy: tf.keras.Model, *, clips_weights: bool) -> None:
     """What forward passes do not show: clipping, straight-through estimators, the scale held at one."""
     binary = [layer for layer in copy.layers if isinstance(layer, lq.layers.QuantConv2D)]
     assert len(binary) == 4
     for layer in binary:
-        assert layer.kernel_constraint.clip_value == 1.3
-        assert layer.input_quantizer.clip_value == layer.kernel_quantizer.clip_value == 1.3
+        assert layer.input_quantizer.clip_value == 1.3
+        if clips_weights:
+            assert layer.kernel_constraint.clip_value == layer.kernel_quantizer.clip_value == 1.3
+        else:
+            assert layer.kernel_constraint is layer.kernel_quantizer.clip_value is None
     if copy.name == "resnet_e":
         assert isinstance(copy.get_layer("image_bn").gamma_constraint, UnitScale)
 
@@ -78,7 +85,7 @@ def test_models_load_as_they_were_saved(
     models[network].save(path)
     copy = tf.keras.models.load_model(path)
     assert_equal_models(copy, models[network])
-    assert_trains_alike(copy)
+    assert_trains_alike(copy, clips_weights=network in CLIPPING)
 
 
 def test_a_fresh_process_loads_models_after_importing_the_package(
@@ -114,4 +121,22 @@ def test_models_come_back_from_their_config(models: dict[str, tf.keras.Model], n
     for copy in (rebuilt, tf.keras.models.clone_model(model)):
         copy.set_weights(model.get_weights())
         assert_equal_models(copy, model)
-        assert_trains_alike(copy)
+        assert_trains_alike(copy, clips_weights=network in CLIPPING)
+
+
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_files_of_networks_that_clipped_their_weights_still_load(
+    randomize: Callable[..., None], ending: str, tmp_path: Path
+) -> None:
+    """Earlier versions clipped the latent weights under the authors' convention, too."""
+    options: dict[str, Any] = {"stem": "thumbnail", "input_shape": (32, 32, 3), "classes": 10}
+    old = MeliusNet([1, 1], [64], convention=replace(AUTHORS, clip_weights=True), **options)
+    randomize(old)
+    path = tmp_path / f"model{ending}"
+    old.save(path)
+    whole = tf.keras.models.load_model(path)
+    assert_equal_models(whole, old)
+    assert_trains_alike(whole, clips_weights=True)
+    now = MeliusNet([1, 1], [64], weights=path, **options)
+    np.testing.assert_array_equal(now(images()), old(images()))
+    assert_trains_alike(now, clips_weights=False)
