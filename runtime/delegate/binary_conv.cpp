@@ -1,0 +1,354 @@
+#include "binary_conv.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+namespace larq_melius {
+namespace {
+
+// A map with its padding around it, in the units of the kernels. It ends where the last window ends.
+struct BorderedMap {
+  int64_t batch = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t pixel_bytes = 0;
+
+  int64_t row_bytes() const { return width * pixel_bytes; }
+  int64_t bytes() const { return batch * height * row_bytes(); }
+};
+
+// Up to 64 output channels of one group.
+struct ChannelBlock {
+  int64_t group;
+  int64_t first;
+  int64_t count;
+  int64_t weights_offset;
+};
+
+// For SAME padding with 0: which filter rows (or columns) lie inside of the map, for each output row (or column).
+struct InsideRanges {
+  // Distinct ranges [first, second).
+  std::vector<std::pair<int64_t, int64_t>> ranges;
+  std::vector<int> of_output;
+};
+
+InsideRanges FindInsideRanges(int64_t out, int64_t in, int64_t filter, int64_t stride, int64_t dilation, int64_t pad) {
+  InsideRanges inside;
+  for (int64_t o = 0; o < out; ++o) {
+    const int64_t origin = o * stride - pad;
+    int64_t first = 0;
+    while (first < filter && origin + first * dilation < 0) ++first;
+    int64_t last = first;
+    while (last < filter && origin + last * dilation < in) ++last;
+    const std::pair<int64_t, int64_t> range{first, last};
+    const auto found = std::find(inside.ranges.begin(), inside.ranges.end(), range);
+    inside.of_output.push_back(static_cast<int>(found - inside.ranges.begin()));
+    if (found == inside.ranges.end()) inside.ranges.push_back(range);
+  }
+  return inside;
+}
+
+class BinaryConv : public Executable {
+ public:
+  BinaryConv(const Program& program, const Instruction& instruction, const Kernels& kernels)
+      : instruction_(instruction), conv_(*instruction.conv), kernels_(kernels) {
+    const Value& input = program.values.at(instruction.inputs[0]);
+    const Value& output = program.values.at(instruction.output);
+    in_shape_ = input.shape;
+    out_shape_ = output.shape;
+    output_type_ = output.type;
+    const int64_t terms = conv_.filter_height * conv_.filter_width * conv_.words * kWordBits;
+    Require(terms <= kernels_.max_terms, "LceBconv2d: the filter is too large");
+    LayOut();
+    PackFilter();
+    PrepareTransform(output);
+    if (instruction.options.padding == Padding::kSame && instruction.options.pad_value == 0) PrepareCorrection();
+  }
+
+  int64_t scratch_bytes() const override { return map_.bytes(); }
+
+  void Run(const RunContext& context) const override {
+    FillMap(context);
+    const int64_t pixels = out_shape_[0] * out_shape_[1] * out_shape_[2];
+    // Enough work to be worth a thread, and few enough pixels that all threads get some.
+    const int64_t grain = DivideRoundingUp(64, kernels_.pixel_tile) * kernels_.pixel_tile;
+    context.Parallel(pixels, grain, [&](int64_t begin, int64_t end) { ComputePixels(context, begin, end); });
+  }
+
+  std::string Describe() const override {
+    return std::string(kernels_.name) + ", map " + std::to_string(map_.height) + "x" + std::to_string(map_.width) + "x" +
+           std::to_string(map_.pixel_bytes) + "B";
+  }
+
+ private:
+  int64_t units_per_word() const { return kWordBits / kernels_.unit_channels; }
+  int64_t group_units() const { return conv_.words * units_per_word(); }
+
+  void LayOut() {
+    const Options& options = instruction_.options;
+    const int64_t units = in_shape_[3] * units_per_word();
+    map_.batch = in_shape_[0];
+    map_.pixel_bytes = CheckedProduct(units, kernels_.unit_bytes);
+    const auto extent = [](int64_t out, int64_t stride, int64_t filter, int64_t dilation) {
+      return out == 0 ? 0 : (out - 1) * stride + (filter - 1) * dilation + 1;
+    };
+    map_.height = extent(out_shape_[1], options.stride_height, conv_.filter_height, options.dilation_height);
+    map_.width = extent(out_shape_[2], options.stride_width, conv_.filter_width, options.dilation_width);
+    CheckedProduct(CheckedProduct(map_.batch, map_.height), CheckedProduct(map_.width, map_.pixel_bytes));
+
+    const bool whole_rows = instruction_.groups == 1 && options.dilation_width == 1;
+    segments_.resize(static_cast<size_t>(instruction_.groups));
+    for (int64_t group = 0; group < instruction_.groups; ++group) {
+      for (int64_t y = 0; y < conv_.filter_height; ++y) {
+        const int64_t row = y * options.dilation_height * map_.row_bytes();
+        if (whole_rows) {
+          segments_[0].push_back({row, conv_.filter_width * group_units()});
+          continue;
+        }
+        for (int64_t x = 0; x < conv_.filter_width; ++x) {
+          const int64_t offset =
+              row + x * options.dilation_width * map_.pixel_bytes + group * group_units() * kernels_.unit_bytes;
+          segments_[static_cast<size_t>(group)].push_back({offset, group_units()});
+        }
+      }
+    }
+  }
+
+  void PackFilter() {
+    const int64_t positions = conv_.filter_height * conv_.filter_width;
+    const int64_t units = positions * group_units();
+    const int64_t block_bytes = units * kChannelBlock * kernels_.unit_bytes;
+    const int64_t group_channels = conv_.channels_out / instruction_.groups;
+    int64_t offset = 0;
+    for (int64_t group = 0; group < instruction_.groups; ++group) {
+      for (int64_t channel = 0; channel < group_channels; channel += kChannelBlock) {
+        blocks_.push_back({group, group * group_channels + channel,
+                           std::min<int64_t>(kChannelBlock, group_channels - channel), offset});
+        offset += CheckedProduct(block_bytes, 1);
+        CheckedProduct(offset, 1);
+      }
+    }
+    weights_ = AlignedBuffer<uint8_t>(static_cast<size_t>(offset));
+    const uint32_t mask = kernels_.unit_channels == kWordBits ? ~0u : (1u << kernels_.unit_channels) - 1;
+    for (const ChannelBlock& block : blocks_) {
+      for (int64_t c = 0; c < block.count; ++c) {
+        const uint32_t* words = conv_.filter.data() + (block.first + c) * positions * conv_.words;
+        uint8_t* target = weights_.data() + block.weights_offset + c * kernels_.unit_bytes;
+        for (int64_t unit = 0; unit < units; ++unit) {
+          const int64_t shift = unit % units_per_word() * kernels_.unit_channels;
+          const uint32_t bits = (words[unit / units_per_word()] >> shift) & mask;
+          std::memcpy(target + unit * kChannelBlock * kernels_.unit_bytes, &bits,
+                      static_cast<size_t>(kernels_.unit_bytes));
+        }
+      }
+    }
+  }
+
+  // Moves K - 2 sum, the clamping and the scale of an int8 output into one multiplication and addition, as LCE does.
+  void PrepareTransform(const Value& output) {
+    if (output_type_ == Type::kInt32) return;
+    const int32_t terms = static_cast<int32_t>(conv_.filter_height * conv_.filter_width *
+                                               (instruction_.options.channels_in / instruction_.groups));
+    const double scale = output_type_ == Type::kInt8 ? static_cast<double>(output.scale) : 1.0;
+    const double zero_point = output_type_ == Type::kInt8 ? output.zero_point : 0.0;
+    // One block more than there are channels: kernels read whole vectors.
+    multiplier_ = AlignedBuffer<float>(static_cast<size_t>(conv_.channels_out) + kChannelBlock);
+    bias_ = AlignedBuffer<float>(static_cast<size_t>(conv_.channels_out) + kChannelBlock);
+    for (size_t c = 0; c < conv_.multiplier.size(); ++c) {
+      const double multiplier = conv_.multiplier[c];
+      const double bias = conv_.bias[c];
+      multiplier_[c] = static_cast<float>(-1 * multiplier / scale);
+      bias_[c] = static_cast<float>((bias + static_cast<double>(terms) * multiplier) / scale + zero_point);
+    }
+    int32_t low = -terms;
+    int32_t high = terms;
+    switch (instruction_.options.activation) {
+      case Activation::kNone: break;
+      case Activation::kRelu: low = std::max(low, 0); break;
+      case Activation::kReluN1To1:
+        low = std::max(low, -1);
+        high = std::min(high, 1);
+        break;
+      case Activation::kRelu6:
+        low = std::max(low, 0);
+        high = std::min(high, 6);
+        break;
+    }
+    transform_ = {multiplier_.data(), bias_.data(), terms - high, terms - low};
+  }
+
+  // A map padded with 0 is computed as if it were padded with +1, and what the taps in the padding added is taken off.
+  //
+  // LCE's optimized kernels do that to the float result, its reference kernel to the sum. The latter is all there is for
+  // other outputs and with an activation; for plain float outputs the rounding follows the optimized kernels.
+  void PrepareCorrection() {
+    const Options& options = instruction_.options;
+    rows_ = FindInsideRanges(out_shape_[1], in_shape_[1], conv_.filter_height, options.stride_height,
+                             options.dilation_height, instruction_.window.pad_top);
+    columns_ = FindInsideRanges(out_shape_[2], in_shape_[2], conv_.filter_width, options.stride_width,
+                                options.dilation_width, instruction_.window.pad_left);
+    const int64_t cases =
+        CheckedProduct(static_cast<int64_t>(rows_.ranges.size()), static_cast<int64_t>(columns_.ranges.size()));
+    const int64_t channels = conv_.channels_out;
+    const int64_t positions = conv_.filter_height * conv_.filter_width;
+    const int32_t group_channels = static_cast<int32_t>(options.channels_in / instruction_.groups);
+    CheckedProduct(CheckedProduct(cases, channels), positions);
+    sum_correction_ = AlignedBuffer<int32_t>(static_cast<size_t>(cases * channels + kChannelBlock));
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t y = 0; y < conv_.filter_height; ++y) {
+        for (int64_t x = 0; x < conv_.filter_width; ++x) {
+          const uint32_t* words = conv_.filter.data() + (c * positions + y * conv_.filter_width + x) * conv_.words;
+          int32_t tap = group_channels;
+          for (int64_t w = 0; w < conv_.words; ++w) tap -= 2 * __builtin_popcount(words[w]);
+          for (size_t row = 0; row < rows_.ranges.size(); ++row) {
+            for (size_t column = 0; column < columns_.ranges.size(); ++column) {
+              const auto [top, bottom] = rows_.ranges[row];
+              const auto [left, right] = columns_.ranges[column];
+              if (y >= top && y < bottom && x >= left && x < right) continue;
+              sum_correction_[(row * columns_.ranges.size() + column) * static_cast<size_t>(channels) +
+                              static_cast<size_t>(c)] += tap;
+            }
+          }
+        }
+      }
+    }
+    if (output_type_ == Type::kFloat32 && options.activation == Activation::kNone) {
+      float_correction_ = AlignedBuffer<float>(sum_correction_.size());
+      for (int64_t i = 0; i < cases * channels; ++i) {
+        const size_t at = static_cast<size_t>(i);
+        float_correction_[at] =
+            -conv_.multiplier[static_cast<size_t>(i % channels)] * static_cast<float>(sum_correction_[at]);
+      }
+    }
+  }
+
+  void FillMap(const RunContext& context) const {
+    const uint32_t* words = context.value<const uint32_t>(instruction_.inputs[0]);
+    uint8_t* map = context.scratch<uint8_t>();
+    context.Parallel(map_.batch * map_.height, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        FillRow(words, row / map_.height, row % map_.height, map + row * map_.row_bytes());
+      }
+    });
+  }
+
+  void FillRow(const uint32_t* words, int64_t image, int64_t map_y, uint8_t* row) const {
+    const int64_t y = map_y - instruction_.window.pad_top;
+    if (y < 0 || y >= in_shape_[1]) {
+      std::memset(row, 0, static_cast<size_t>(map_.row_bytes()));
+      return;
+    }
+    const int64_t left = std::min(instruction_.window.pad_left, map_.width);
+    const int64_t inside = std::min(in_shape_[2], map_.width - left);
+    const int64_t pixel_words = in_shape_[3];
+    std::memset(row, 0, static_cast<size_t>(left * map_.pixel_bytes));
+    kernels_.expand(words + (image * in_shape_[1] + y) * in_shape_[2] * pixel_words, inside * pixel_words,
+                    row + left * map_.pixel_bytes);
+    std::memset(row + (left + inside) * map_.pixel_bytes, 0,
+                static_cast<size_t>((map_.width - left - inside) * map_.pixel_bytes));
+  }
+
+  const uint8_t* PixelAddress(const uint8_t* map, int64_t pixel) const {
+    const int64_t x = pixel % out_shape_[2];
+    const int64_t y = pixel / out_shape_[2] % out_shape_[1];
+    const int64_t image = pixel / (out_shape_[2] * out_shape_[1]);
+    return map + (image * map_.height + y * instruction_.options.stride_height) * map_.row_bytes() +
+           x * instruction_.options.stride_width * map_.pixel_bytes;
+  }
+
+  // Where the corrections of an output pixel begin.
+  size_t CorrectionOffset(int64_t pixel) const {
+    const size_t column = static_cast<size_t>(columns_.of_output[static_cast<size_t>(pixel % out_shape_[2])]);
+    const size_t row =
+        static_cast<size_t>(rows_.of_output[static_cast<size_t>(pixel / out_shape_[2] % out_shape_[1])]);
+    return (row * columns_.ranges.size() + column) * static_cast<size_t>(conv_.channels_out);
+  }
+
+  void ComputePixels(const RunContext& context, int64_t begin, int64_t end) const {
+    const uint8_t* map = context.scratch<const uint8_t>();
+    if (output_type_ == Type::kInt32) {
+      std::memset(context.value<uint32_t>(instruction_.output) + begin * out_shape_[3], 0,
+                  static_cast<size_t>((end - begin) * out_shape_[3]) * sizeof(uint32_t));
+    }
+    for (const ChannelBlock& block : blocks_) {
+      const std::vector<Segment>& segments = segments_[static_cast<size_t>(block.group)];
+      for (int64_t first = begin; first < end; first += kernels_.pixel_tile) {
+        const int64_t count = std::min<int64_t>(kernels_.pixel_tile, end - first);
+        const uint8_t* pixels[kMaxPixelTile];
+        for (int64_t i = 0; i < kernels_.pixel_tile; ++i) {
+          pixels[i] = PixelAddress(map, first + std::min(i, count - 1));
+        }
+        alignas(kAlignment) int32_t sums[kMaxPixelTile * kChannelBlock];
+        kernels_.accumulate({pixels, segments.data(), static_cast<int64_t>(segments.size()),
+                             weights_.data() + block.weights_offset, sums});
+        for (int64_t i = 0; i < count; ++i) Write(context, block, sums + i * kChannelBlock, first + i);
+      }
+    }
+  }
+
+  void Write(const RunContext& context, const ChannelBlock& block, const int32_t* sums, int64_t pixel) const {
+    const bool corrected = sum_correction_.size() > 0;
+    const size_t correction = corrected ? CorrectionOffset(pixel) + static_cast<size_t>(block.first) : 0;
+    if (output_type_ == Type::kFloat32) {
+      const bool in_floats = float_correction_.size() > 0;
+      const OutputTransform transform = {transform_.multiplier + block.first, transform_.bias + block.first,
+                                         transform_.clamp_min, transform_.clamp_max};
+      kernels_.write_floats(sums, block.count, transform,
+                            corrected && !in_floats ? sum_correction_.data() + correction : nullptr,
+                            in_floats ? float_correction_.data() + correction : nullptr,
+                            context.value<float>(instruction_.output) + pixel * out_shape_[3] + block.first);
+      return;
+    }
+    for (int64_t c = 0; c < block.count; ++c) {
+      const int32_t twice =
+          2 * sums[c] + (corrected ? sum_correction_[correction + static_cast<size_t>(c)] : 0);
+      const int64_t channel = block.first + c;
+      if (output_type_ == Type::kInt8) {
+        context.value<int8_t>(instruction_.output)[pixel * out_shape_[3] + channel] = ToInt8(twice, channel);
+      } else if (int64_t{twice} > 2 * int64_t{conv_.thresholds[static_cast<size_t>(channel)]}) {
+        context.value<uint32_t>(instruction_.output)[pixel * out_shape_[3] + channel / kWordBits] |=
+            1u << (channel % kWordBits);
+      }
+    }
+  }
+
+  int8_t ToInt8(int32_t twice, int64_t channel) const {
+    const int32_t clamped = std::max(std::min(twice, transform_.clamp_max), transform_.clamp_min);
+    const float exact = static_cast<float>(clamped) * transform_.multiplier[channel] + transform_.bias[channel];
+    const float rounded = std::round(exact);
+    // Written so that a NaN, too, ends up within the range of the type.
+    if (!(rounded > -128.0f)) return -128;
+    return static_cast<int8_t>(std::min(rounded, 127.0f));
+  }
+
+  Instruction instruction_;
+  const BinaryConvConstants& conv_;
+  const Kernels& kernels_;
+  Shape in_shape_;
+  Shape out_shape_;
+  Type output_type_;
+  BorderedMap map_;
+  std::vector<std::vector<Segment>> segments_;  // of each group
+  std::vector<ChannelBlock> blocks_;
+  AlignedBuffer<uint8_t> weights_;
+  AlignedBuffer<float> multiplier_;
+  AlignedBuffer<float> bias_;
+  OutputTransform transform_ = {};
+  InsideRanges rows_;
+  InsideRanges columns_;
+  AlignedBuffer<int32_t> sum_correction_;   // [row range, column range, channel]
+  AlignedBuffer<float> float_correction_;  // the same, where the float result is corrected
+};
+
+}  // namespace
+
+std::unique_ptr<Executable> MakeBinaryConv(const Program& program, const Instruction& instruction,
+                                           const Kernels& kernels) {
+  const BinaryConvConstants& conv = *instruction.conv;
+  const int64_t terms = conv.filter_height * conv.filter_width * conv.words * kWordBits;
+  return std::make_unique<BinaryConv>(program, instruction, terms <= kernels.max_terms ? kernels : PortableKernels());
+}
+
+}  // namespace larq_melius

@@ -1,0 +1,88 @@
+// Step 1 of the compiler: reads operators and tensors out of the runtime into plain structures.
+#ifndef LARQ_MELIUS_DELEGATE_GRAPH_H_
+#define LARQ_MELIUS_DELEGATE_GRAPH_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base.h"
+#include "tflite_abi.h"
+
+namespace larq_melius {
+
+enum class Type { kFloat32, kInt32, kInt8, kBool, kOther };
+
+const char* Name(Type type);
+
+enum class Operator {
+  kQuantize,
+  kDequantize,
+  kBinaryConv,
+  kBinaryMaxPool,
+  kOther,
+};
+
+const char* Name(Operator op);
+
+struct Tensor {
+  Type type = Type::kOther;
+  Shape shape;
+  float scale = 0;
+  int zero_point = 0;
+  // Set where the file holds the data.
+  const void* constant = nullptr;
+  size_t bytes = 0;
+};
+
+enum class Padding { kSame, kValid };
+enum class Activation { kNone, kRelu, kReluN1To1, kRelu6 };
+
+// Options of all operators; each uses some.
+struct Options {
+  int stride_height = 1;
+  int stride_width = 1;
+  int dilation_height = 1;
+  int dilation_width = 1;
+  int filter_height = 1;
+  int filter_width = 1;
+  Padding padding = Padding::kValid;
+  Activation activation = Activation::kNone;
+  // What SAME padding adds around a bit-packed map: 0 or 1.
+  int pad_value = 1;
+  int channels_in = 0;
+};
+
+struct Node {
+  int index = 0;
+  Operator op = Operator::kOther;
+  std::vector<int> inputs;
+  std::vector<int> outputs;
+  Options options;
+};
+
+struct Graph {
+  // In the order of execution.
+  std::vector<Node> nodes;
+  std::map<int, Tensor> tensors;
+
+  const Tensor& tensor(int index) const;
+};
+
+// The operator at a node, or kOther for one that the delegate does not know. Calls nothing that could throw.
+Operator RecognizeOperator(const TfLiteRegistration& registration);
+
+// Reads the nodes and the tensors that they use.
+//
+// Throws Error if one of the nodes lacks tensors or has options that make no sense.
+Graph ReadGraph(TfLiteContext* context, const std::vector<int>& node_indices);
+
+// Elements of a constant tensor, whatever their alignment in the file.
+//
+// Throws Error if the tensor is not a constant of that type and count.
+std::vector<float> FloatConstant(const Tensor& tensor, int64_t count, const char* what);
+std::vector<int32_t> IntConstant(const Tensor& tensor, int64_t count, const char* what);
+
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_GRAPH_H_

@@ -1,0 +1,70 @@
+// What an instruction set brings: the inner loops, behind one table of functions.
+//
+// Binary convolution. A map is stored as a row of units for each pixel; a unit holds the bits of `unit_channels` channels
+// in the form that the inner loop takes. A kernel counts, for a few pixels and 64 output channels at a time, the bits in
+// which map and filter differ; the lanes of its vectors are output channels. Maps carry their padding (zero bits, +1)
+// around them, so that the taps of a filter row lie next to one another and no kernel checks borders.
+#ifndef LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
+#define LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
+
+#include <cstdint>
+
+namespace larq_melius {
+
+// Output channels that a call of `accumulate` computes.
+constexpr int kChannelBlock = 64;
+// Largest pixel_tile.
+constexpr int kMaxPixelTile = 8;
+
+// Consecutive units of a map that meet consecutive units of the filter.
+struct Segment {
+  // From the address of a pixel's first tap, in bytes.
+  int64_t offset;
+  int64_t units;
+};
+
+struct AccumulateArguments {
+  // Addresses of the first tap of `pixel_tile` pixels; may name one pixel several times.
+  const uint8_t* const* pixels;
+  const Segment* segments;
+  int64_t segment_count;
+  // [unit][kChannelBlock] elements of `unit_bytes`, in the order of the segments.
+  const uint8_t* weights;
+  // Differing bits, [pixel_tile][kChannelBlock].
+  int32_t* sums;
+};
+
+// From the number of differing bits to the output: clamp(2 sum) * multiplier + bias, as LCE computes it.
+struct OutputTransform {
+  const float* multiplier;
+  const float* bias;
+  int32_t clamp_min;
+  int32_t clamp_max;
+};
+
+struct Kernels {
+  const char* name;
+  int unit_channels;
+  int unit_bytes;
+  int pixel_tile;
+  // Terms that a sum may have.
+  int64_t max_terms;
+
+  // Sets bit c where values[c] < 0; bits after the last channel are 0.
+  void (*pack_floats)(const float* values, int64_t channels, uint32_t* words);
+  // The same for values[c] < zero_point.
+  void (*pack_bytes)(const int8_t* values, int zero_point, int64_t channels, uint32_t* words);
+  // Words to the units of a map.
+  void (*expand)(const uint32_t* words, int64_t count, uint8_t* units);
+  void (*accumulate)(const AccumulateArguments& arguments);
+  // `sum_correction` is added to twice the sum before it is clamped, `correction` to the result; both may be null.
+  void (*write_floats)(const int32_t* sums, int64_t channels, const OutputTransform& transform,
+                       const int32_t* sum_correction, const float* correction, float* output);
+};
+
+// Runs everywhere.
+const Kernels& PortableKernels();
+
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_

@@ -1,0 +1,98 @@
+// Step 2 of the compiler: turns operators into instructions with checked types, constants and shapes.
+#ifndef LARQ_MELIUS_DELEGATE_PROGRAM_H_
+#define LARQ_MELIUS_DELEGATE_PROGRAM_H_
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base.h"
+#include "graph.h"
+
+namespace larq_melius {
+
+// A tensor of the network. Its number is that of the tensor in the runtime.
+struct Value {
+  Type type = Type::kOther;
+  // Bit-packed values (int32) count words in the last dimension.
+  Shape shape;
+  float scale = 0;
+  int zero_point = 0;
+  // Whether the runtime holds it, because operators outside of this program write or read it.
+  bool external_input = false;
+  bool external_output = false;
+
+  bool external() const { return external_input || external_output; }
+};
+
+enum class InstructionKind {
+  // Values to bits: set where negative.
+  kPack,
+  // Bits to values.
+  kUnpack,
+  kBinaryConv,
+  kBinaryMaxPool,
+};
+
+const char* Name(InstructionKind kind);
+
+// Constants of a binary convolution, as the file has them.
+struct BinaryConvConstants {
+  int64_t channels_out = 0;
+  int64_t filter_height = 0;
+  int64_t filter_width = 0;
+  // Words of a filter at one position: those of one group.
+  int64_t words = 0;
+  std::vector<uint32_t> filter;  // [channels_out, filter_height, filter_width, words]
+  // Float and int8 outputs.
+  std::vector<float> multiplier;
+  std::vector<float> bias;
+  // Bit-packed outputs.
+  std::vector<int32_t> thresholds;
+};
+
+// How a window moves over a map, once the map's size is known.
+struct Window {
+  int64_t out_height = 0;
+  int64_t out_width = 0;
+  int64_t pad_top = 0;
+  int64_t pad_left = 0;
+};
+
+struct Instruction {
+  InstructionKind kind = InstructionKind::kPack;
+  std::vector<int> inputs;
+  int output = 0;
+  Options options;
+  std::shared_ptr<const BinaryConvConstants> conv;
+  // Of the output's channels, where the file alone knows it (kUnpack).
+  int64_t channels = 0;
+  // Set by InferShapes.
+  Window window;
+  int64_t groups = 1;
+};
+
+struct Program {
+  std::vector<Instruction> instructions;
+  std::map<int, Value> values;
+};
+
+// Translates operators into instructions, one for one.
+//
+// Throws Error if types or constants are not what the operators need.
+Program Lower(const Graph& graph, const std::vector<int>& external_inputs, const std::vector<int>& external_outputs);
+
+// Computes the shape of everything from those of the external inputs.
+//
+// Throws Error if shapes do not fit together.
+void InferShapes(Program& program);
+
+// Where a window of that size, moved over `in` elements, begins, and how often it fits.
+//
+// Throws Error if it does not fit at all.
+Window PlaceWindow(const Shape& in, int64_t filter_height, int64_t filter_width, const Options& options);
+
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_PROGRAM_H_

@@ -1,0 +1,158 @@
+// Every instruction set that this processor has, against naive loops.
+#include "kernels/kernels.h"
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "check.h"
+#include "select.h"
+
+using namespace larq_melius;
+
+namespace {
+
+std::vector<const Kernels*> AvailableKernels() {
+  std::vector<const Kernels*> available;
+  for (const char* name : {"portable", "avx2", "avx512", "neon"}) {
+    try {
+      available.push_back(&SelectKernels(name));
+      std::printf("%s\n", name);
+    } catch (const Error&) {
+    }
+  }
+  return available;
+}
+
+void TestPackFloats(const Kernels& kernels) {
+  Random random(4);
+  for (int64_t channels = 1; channels <= 200; ++channels) {
+    std::vector<float> values(static_cast<size_t>(channels));
+    for (float& value : values) value = random.Integer(0, 4) == 0 ? -0.0f : random.Float();
+    values[0] = std::nanf("");
+    const size_t words = static_cast<size_t>(WordCount(channels));
+    std::vector<uint32_t> actual(words, ~0u);
+    std::vector<uint32_t> expected(words);
+    for (size_t c = 0; c < values.size(); ++c) expected[c / 32] |= static_cast<uint32_t>(values[c] < 0) << (c % 32);
+    kernels.pack_floats(values.data(), channels, actual.data());
+    CHECK(actual == expected);
+  }
+}
+
+void TestPackBytes(const Kernels& kernels) {
+  Random random(5);
+  for (int64_t channels = 1; channels <= 200; ++channels) {
+    std::vector<int8_t> values(static_cast<size_t>(channels));
+    for (int8_t& value : values) value = static_cast<int8_t>(random.Word());
+    const int zero_point = static_cast<int>(random.Integer(-140, 140));
+    const size_t words = static_cast<size_t>(WordCount(channels));
+    std::vector<uint32_t> actual(words, ~0u);
+    std::vector<uint32_t> expected(words);
+    for (size_t c = 0; c < values.size(); ++c) {
+      expected[c / 32] |= static_cast<uint32_t>(values[c] < zero_point) << (c % 32);
+    }
+    kernels.pack_bytes(values.data(), zero_point, channels, actual.data());
+    CHECK(actual == expected);
+  }
+}
+
+// Segments of random words against a filter of random words, through expand and accumulate.
+void TestAccumulate(const Kernels& kernels) {
+  Random random(6);
+  const int units_per_word = kWordBits / kernels.unit_channels;
+  for (int round = 0; round < 60; ++round) {
+    const int64_t words = random.Integer(1, round % 10 == 0 ? 700 : 40);
+    const int64_t split = random.Integer(0, words);
+    std::vector<std::vector<uint32_t>> pixels(static_cast<size_t>(kernels.pixel_tile));
+    std::vector<AlignedBuffer<uint8_t>> maps;
+    std::vector<const uint8_t*> addresses;
+    const size_t word_bytes = static_cast<size_t>(units_per_word * kernels.unit_bytes);
+    for (std::vector<uint32_t>& pixel : pixels) {
+      for (int64_t w = 0; w < words; ++w) pixel.push_back(round == 0 ? ~0u : random.Word());
+      maps.emplace_back(static_cast<size_t>(words + 3) * word_bytes);
+      // Two segments with a gap of three words between them.
+      uint8_t* map = maps.back().data();
+      kernels.expand(pixel.data(), split, map);
+      kernels.expand(pixel.data() + split, words - split, map + static_cast<size_t>(split + 3) * word_bytes);
+      addresses.push_back(map);
+    }
+    const std::vector<Segment> segments = {
+        {0, split * units_per_word},
+        {(split + 3) * units_per_word * kernels.unit_bytes, (words - split) * units_per_word}};
+
+    std::vector<std::vector<uint32_t>> filters(kChannelBlock);
+    AlignedBuffer<uint8_t> weights(static_cast<size_t>(words) * word_bytes * kChannelBlock);
+    for (size_t c = 0; c < filters.size(); ++c) {
+      for (int64_t w = 0; w < words; ++w) filters[c].push_back(round == 0 ? 0 : random.Word());
+      for (int64_t unit = 0; unit < words * units_per_word; ++unit) {
+        const uint32_t bits = static_cast<uint32_t>(
+            (uint64_t{filters[c][static_cast<size_t>(unit / units_per_word)]} >>
+             (unit % units_per_word * kernels.unit_channels)) &
+            ((uint64_t{1} << kernels.unit_channels) - 1));
+        std::memcpy(weights.data() + (static_cast<size_t>(unit) * kChannelBlock + c) * static_cast<size_t>(kernels.unit_bytes),
+                    &bits, static_cast<size_t>(kernels.unit_bytes));
+      }
+    }
+    alignas(64) int32_t sums[kMaxPixelTile * kChannelBlock];
+    kernels.accumulate({addresses.data(), segments.data(), 2, weights.data(), sums});
+    for (size_t p = 0; p < pixels.size(); ++p) {
+      for (size_t c = 0; c < filters.size(); ++c) {
+        int32_t expected = 0;
+        for (size_t w = 0; w < pixels[p].size(); ++w) expected += __builtin_popcount(pixels[p][w] ^ filters[c][w]);
+        CHECK(sums[p * kChannelBlock + c] == expected);
+      }
+    }
+  }
+}
+
+void TestWriteFloats(const Kernels& kernels) {
+  Random random(7);
+  for (int64_t channels = 1; channels <= kChannelBlock; ++channels) {
+    const size_t count = static_cast<size_t>(channels);
+    alignas(64) int32_t sums[kChannelBlock];
+    std::vector<float> multiplier(kChannelBlock), bias(kChannelBlock), correction(kChannelBlock);
+    std::vector<int32_t> sum_correction(kChannelBlock);
+    for (size_t c = 0; c < kChannelBlock; ++c) {
+      sums[c] = static_cast<int32_t>(random.Integer(0, 5000));
+      multiplier[c] = random.Float();
+      bias[c] = random.Float() * 1000;
+      correction[c] = random.Float();
+      sum_correction[c] = static_cast<int32_t>(random.Integer(-500, 500));
+    }
+    const OutputTransform transform = {multiplier.data(), bias.data(), 1000, 8000};
+    for (int variant = 0; variant < 4; ++variant) {
+      const int32_t* to_sum = (variant & 1) != 0 ? sum_correction.data() : nullptr;
+      const float* to_result = (variant & 2) != 0 ? correction.data() : nullptr;
+      std::vector<float> actual(count + 1, 12345.0f);
+      kernels.write_floats(sums, channels, transform, to_sum, to_result, actual.data());
+      CHECK(actual[count] == 12345.0f);
+      for (size_t c = 0; c < count; ++c) {
+        int32_t x = 2 * sums[c] + (to_sum == nullptr ? 0 : to_sum[c]);
+        x = x < 1000 ? 1000 : x > 8000 ? 8000 : x;
+        volatile float product = static_cast<float>(x) * multiplier[c];
+        volatile float expected = product + bias[c];
+        if (to_result != nullptr) expected = expected + to_result[c];
+        CHECK(actual[c] == expected);
+      }
+    }
+  }
+}
+
+void TestUnknownInstructionSetsAreErrors() {
+  CheckError([] { SelectKernels("mmx"); }, "unknown; there are");
+  CHECK(SelectKernels("").name != nullptr);
+}
+
+}  // namespace
+
+int main() {
+  for (const Kernels* kernels : AvailableKernels()) {
+    CHECK(kernels->pixel_tile <= kMaxPixelTile);
+    TestPackFloats(*kernels);
+    TestPackBytes(*kernels);
+    TestAccumulate(*kernels);
+    TestWriteFloats(*kernels);
+  }
+  TestUnknownInstructionSetsAreErrors();
+  return 0;
+}
