@@ -13,11 +13,29 @@ struct Candidate {
 };
 
 bool Always() { return true; }
+bool Never() { return false; }
+
+#if defined(__x86_64__)
+bool HasAvx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+bool HasAvx512() {
+  return HasAvx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vpopcntdq");
+}
+constexpr Candidate kAvx512 = {"avx512", Avx512Kernels, HasAvx512};
+constexpr Candidate kAvx2 = {"avx2", Avx2Kernels, HasAvx2};
+#else
+constexpr Candidate kAvx512 = {"avx512", nullptr, Never};
+constexpr Candidate kAvx2 = {"avx2", nullptr, Never};
+#endif
+#if defined(__aarch64__)
+constexpr Candidate kNeon = {"neon", NeonKernels, Always};
+#else
+constexpr Candidate kNeon = {"neon", nullptr, Never};
+#endif
 
 // The fastest first.
-constexpr Candidate kCandidates[] = {
-    {"portable", PortableKernels, Always},
-};
+constexpr Candidate kCandidates[] = {kAvx512, kAvx2, kNeon, {"portable", PortableKernels, Always}};
 
 }  // namespace
 

@@ -62,8 +62,11 @@ struct Kernels {
                        const int32_t* sum_correction, const float* correction, float* output);
 };
 
-// Runs everywhere.
+// Runs everywhere. The others are defined only in builds for their processors.
 const Kernels& PortableKernels();
+const Kernels& Avx2Kernels();
+const Kernels& Avx512Kernels();
+const Kernels& NeonKernels();
 
 }  // namespace larq_melius
 

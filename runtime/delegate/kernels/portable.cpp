@@ -1,7 +1,7 @@
 // Kernels in plain C++: the meaning of all others, and what runs where there are none.
-#include <algorithm>
 #include <cstring>
 
+#include "kernels/common.h"
 #include "kernels/kernels.h"
 
 namespace larq_melius {
@@ -15,26 +15,8 @@ inline uint32_t CountBits(uint32_t x) {
   return (x * 0x01010101u) >> 24;
 }
 
-template <typename T>
-void Pack(const T* values, T zero, int64_t channels, uint32_t* words) {
-  for (int64_t first = 0; first < channels; first += 32) {
-    const int64_t count = std::min<int64_t>(32, channels - first);
-    uint32_t word = 0;
-    for (int64_t i = 0; i < count; ++i) word |= static_cast<uint32_t>(values[first + i] < zero) << i;
-    words[first / 32] = word;
-  }
-}
-
-void PackFloats(const float* values, int64_t channels, uint32_t* words) { Pack(values, 0.0f, channels, words); }
-
-void PackBytes(const int8_t* values, int zero_point, int64_t channels, uint32_t* words) {
-  // A zero point outside of int8 makes all values fall on one side.
-  for (int64_t first = 0; first < channels; first += 32) {
-    const int64_t count = std::min<int64_t>(32, channels - first);
-    uint32_t word = 0;
-    for (int64_t i = 0; i < count; ++i) word |= static_cast<uint32_t>(values[first + i] < zero_point) << i;
-    words[first / 32] = word;
-  }
+void PackFloats(const float* values, int64_t channels, uint32_t* words) {
+  for (int64_t c = 0; c < channels; c += 32) words[c / 32] = PackWord(values + c, 0.0f, Smaller(32, channels - c));
 }
 
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
@@ -42,44 +24,29 @@ void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
 }
 
 void Accumulate(const AccumulateArguments& arguments) {
-  constexpr int kTile = 1;
-  for (int pixel = 0; pixel < kTile; ++pixel) {
-    uint32_t sums[kChannelBlock] = {};
-    const uint8_t* weights = arguments.weights;
-    for (int64_t s = 0; s < arguments.segment_count; ++s) {
-      const uint8_t* units = arguments.pixels[pixel] + arguments.segments[s].offset;
-      for (int64_t unit = 0; unit < arguments.segments[s].units; ++unit) {
-        uint32_t word;
-        std::memcpy(&word, units + unit * sizeof(word), sizeof(word));
-        uint32_t filters[kChannelBlock];
-        std::memcpy(filters, weights, sizeof(filters));
-        weights += sizeof(filters);
-        for (int c = 0; c < kChannelBlock; ++c) sums[c] += CountBits(word ^ filters[c]);
-      }
-    }
-    for (int c = 0; c < kChannelBlock; ++c) {
-      arguments.sums[pixel * kChannelBlock + c] = static_cast<int32_t>(sums[c]);
+  uint32_t sums[kChannelBlock] = {};
+  const uint8_t* weights = arguments.weights;
+  for (int64_t s = 0; s < arguments.segment_count; ++s) {
+    const uint8_t* units = arguments.pixels[0] + arguments.segments[s].offset;
+    for (int64_t unit = 0; unit < arguments.segments[s].units; ++unit) {
+      uint32_t word;
+      std::memcpy(&word, units + unit * static_cast<int64_t>(sizeof(word)), sizeof(word));
+      uint32_t filters[kChannelBlock];
+      std::memcpy(filters, weights, sizeof(filters));
+      weights += sizeof(filters);
+      for (int c = 0; c < kChannelBlock; ++c) sums[c] += CountBits(word ^ filters[c]);
     }
   }
-}
-
-void WriteFloats(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                 const int32_t* sum_correction, const float* correction, float* output) {
-  for (int64_t c = 0; c < channels; ++c) {
-    int32_t x = 2 * sums[c] + (sum_correction == nullptr ? 0 : sum_correction[c]);
-    x = std::max(std::min(x, transform.clamp_max), transform.clamp_min);
-    output[c] = static_cast<float>(x) * transform.multiplier[c] + transform.bias[c];
-    if (correction != nullptr) output[c] += correction[c];
-  }
+  for (int c = 0; c < kChannelBlock; ++c) arguments.sums[c] = static_cast<int32_t>(sums[c]);
 }
 
 }  // namespace
 
 const Kernels& PortableKernels() {
-  static const Kernels kernels = {
+  static constexpr Kernels kKernels = {
       "portable", 32, 4, 1, int64_t{1} << 30, PackFloats, PackBytes, Expand, Accumulate, WriteFloats,
   };
-  return kernels;
+  return kKernels;
 }
 
 }  // namespace larq_melius

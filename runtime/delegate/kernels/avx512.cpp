@@ -1,0 +1,75 @@
+// AVX-512 with VPOPCNTDQ: a unit is a word of 32 channels, a vector holds that word of 16 filters.
+#if defined(__AVX512F__) && defined(__AVX512VPOPCNTDQ__)
+
+#include <immintrin.h>
+
+#include "kernels/common.h"
+#include "kernels/kernels.h"
+
+namespace larq_melius {
+namespace {
+
+constexpr int kTile = 6;
+constexpr int kVectors = kChannelBlock / 16;
+
+void PackFloats(const float* values, int64_t channels, uint32_t* words) {
+  for (int64_t c = 0; c < channels; c += 16) {
+    const int64_t count = Smaller(16, channels - c);
+    const __mmask16 lanes = static_cast<__mmask16>((1u << count) - 1);
+    const __m512 x = _mm512_maskz_loadu_ps(lanes, values + c);
+    const uint32_t bits = _mm512_mask_cmp_ps_mask(lanes, x, _mm512_setzero_ps(), _CMP_LT_OQ);
+    if (c % 32 == 0) {
+      words[c / 32] = bits;
+    } else {
+      words[c / 32] |= bits << 16;
+    }
+  }
+}
+
+void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
+  __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
+}
+
+void Accumulate(const AccumulateArguments& arguments) {
+  __m512i sums[kTile][kVectors];
+  for (int p = 0; p < kTile; ++p) {
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_setzero_si512();
+  }
+  const uint8_t* weights = arguments.weights;
+  for (int64_t s = 0; s < arguments.segment_count; ++s) {
+    const uint8_t* units[kTile];
+    for (int p = 0; p < kTile; ++p) units[p] = arguments.pixels[p] + arguments.segments[s].offset;
+    const int64_t bytes = arguments.segments[s].units * 4;
+    for (int64_t at = 0; at < bytes; at += 4) {
+      __m512i filter[kVectors];
+      for (int v = 0; v < kVectors; ++v) filter[v] = _mm512_loadu_si512(weights + 64 * v);
+      weights += 64 * kVectors;
+      for (int p = 0; p < kTile; ++p) {
+        int32_t word;
+        __builtin_memcpy(&word, units[p] + at, sizeof(word));
+        const __m512i pixel = _mm512_set1_epi32(word);
+        for (int v = 0; v < kVectors; ++v) {
+          sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(_mm512_xor_si512(pixel, filter[v])));
+        }
+      }
+    }
+  }
+  for (int p = 0; p < kTile; ++p) {
+    for (int v = 0; v < kVectors; ++v) {
+      _mm512_storeu_si512(arguments.sums + p * kChannelBlock + 16 * v, sums[p][v]);
+    }
+  }
+}
+
+}  // namespace
+
+const Kernels& Avx512Kernels() {
+  static constexpr Kernels kKernels = {
+      "avx512", 32, 4, kTile, int64_t{1} << 30, PackFloats, PackBytes, Expand, Accumulate, WriteFloats,
+  };
+  return kKernels;
+}
+
+}  // namespace larq_melius
+
+#endif

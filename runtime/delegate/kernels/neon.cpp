@@ -1,0 +1,106 @@
+// NEON, which counts the bits of bytes: a unit is a byte of eight channels, a vector holds that byte of 16 filters.
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+
+#include "kernels/common.h"
+#include "kernels/kernels.h"
+
+namespace larq_melius {
+namespace {
+
+constexpr int kTile = 4;
+constexpr int kVectors = kChannelBlock / 16;
+// A count is at most 8, a byte holds 255.
+constexpr int64_t kCountsPerFlush = 31;
+
+// Four comparisons of eight values to a word.
+inline uint32_t PackEight(const float* values) {
+  const uint16x4_t first = vmovn_u32(vcltzq_f32(vld1q_f32(values)));
+  const uint16x4_t second = vmovn_u32(vcltzq_f32(vld1q_f32(values + 4)));
+  constexpr uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  return vaddvq_u16(vandq_u16(vcombine_u16(first, second), vld1q_u16(kBits)));
+}
+
+void PackFloats(const float* values, int64_t channels, uint32_t* words) {
+  int64_t c = 0;
+  for (; c + 32 <= channels; c += 32) {
+    words[c / 32] = PackEight(values + c) | PackEight(values + c + 8) << 8 | PackEight(values + c + 16) << 16 |
+                    PackEight(values + c + 24) << 24;
+  }
+  if (c < channels) words[c / 32] = PackWord(values + c, 0.0f, channels - c);
+}
+
+void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
+  __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
+}
+
+void Accumulate(const AccumulateArguments& arguments) {
+  uint8x16_t bytes[kTile][kVectors];
+  uint16x8_t sums[kTile][2 * kVectors];
+  for (int p = 0; p < kTile; ++p) {
+    for (int v = 0; v < kVectors; ++v) {
+      bytes[p][v] = vdupq_n_u8(0);
+      sums[p][2 * v] = vdupq_n_u16(0);
+      sums[p][2 * v + 1] = vdupq_n_u16(0);
+    }
+  }
+  const auto flush = [&] {
+    for (int p = 0; p < kTile; ++p) {
+      for (int v = 0; v < kVectors; ++v) {
+        sums[p][2 * v] = vaddw_u8(sums[p][2 * v], vget_low_u8(bytes[p][v]));
+        sums[p][2 * v + 1] = vaddw_high_u8(sums[p][2 * v + 1], bytes[p][v]);
+        bytes[p][v] = vdupq_n_u8(0);
+      }
+    }
+  };
+
+  const uint8_t* weights = arguments.weights;
+  int64_t room = kCountsPerFlush;
+  for (int64_t s = 0; s < arguments.segment_count; ++s) {
+    const uint8_t* units[kTile];
+    for (int p = 0; p < kTile; ++p) units[p] = arguments.pixels[p] + arguments.segments[s].offset;
+    int64_t unit = 0;
+    const int64_t end = arguments.segments[s].units;
+    while (unit < end) {
+      const int64_t stop = Smaller(end, unit + room);
+      room -= stop - unit;
+      for (; unit < stop; ++unit) {
+        uint8x16_t filter[kVectors];
+        for (int v = 0; v < kVectors; ++v) filter[v] = vld1q_u8(weights + 16 * v);
+        weights += kChannelBlock;
+        for (int p = 0; p < kTile; ++p) {
+          const uint8x16_t pixel = vld1q_dup_u8(units[p] + unit);
+          for (int v = 0; v < kVectors; ++v) {
+            bytes[p][v] = vaddq_u8(bytes[p][v], vcntq_u8(veorq_u8(pixel, filter[v])));
+          }
+        }
+      }
+      if (room == 0) {
+        flush();
+        room = kCountsPerFlush;
+      }
+    }
+  }
+  flush();
+  for (int p = 0; p < kTile; ++p) {
+    for (int v = 0; v < 2 * kVectors; ++v) {
+      int32_t* target = arguments.sums + p * kChannelBlock + 8 * v;
+      vst1q_s32(target, vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(sums[p][v]))));
+      vst1q_s32(target + 4, vreinterpretq_s32_u32(vmovl_high_u16(sums[p][v])));
+    }
+  }
+}
+
+}  // namespace
+
+const Kernels& NeonKernels() {
+  static constexpr Kernels kKernels = {
+      "neon", 8, 1, kTile, 65535, PackFloats, PackBytes, Expand, Accumulate, WriteFloats,
+  };
+  return kKernels;
+}
+
+}  // namespace larq_melius
+
+#endif
