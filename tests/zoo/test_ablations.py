@@ -1,25 +1,18 @@
 """``larq-melius ablation``: the trainings it runs and the table it prints."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from command_line import run, run_process
 
 from larq_melius.zoo.ablations import ABLATIONS
 from larq_melius.zoo.ablations.study import case_recipe
 from larq_melius.zoo.runs.log import EpochLog, read_rows
 
-COMMAND = Path(sys.executable).with_name("larq-melius")
 SMALL = [
     *("--set", "model=MeliusNet", "--set", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}'),
     *("--set", "epochs=1"),
 ]
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, "ablation", *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
@@ -41,7 +34,7 @@ def test_cases_differ_in_what_they_compare(name) -> None:
 
 
 def test_table_has_the_last_epochs_of_the_runs(tmp_path) -> None:
-    arguments = ["optimizer", "--dataset", "digits", "--seeds", 2, "-o", tmp_path, *SMALL]
+    arguments = ["ablation", "optimizer", "--dataset", "digits", "--seeds", 2, "-o", tmp_path, *SMALL]
     result = run(*arguments, "--json")
     assert result.returncode == 0, result.stderr
     cases = json.loads(result.stdout)
@@ -72,7 +65,7 @@ def test_table_has_the_last_epochs_of_the_runs(tmp_path) -> None:
 )
 def test_every_study_runs_on_digits(study, tmp_path) -> None:
     """The images are enlarged to what the stems of a study take."""
-    result = run(study, "--dataset", "digits", "-o", tmp_path, "--json", *SMALL)
+    result = run("ablation", study, "--dataset", "digits", "-o", tmp_path, "--json", *SMALL)
     assert result.returncode == 0, result.stderr
     cases = json.loads(result.stdout)
     assert [case["case"]["label"] for case in cases] == [case.label for case in ABLATIONS[study].cases]
@@ -80,7 +73,7 @@ def test_every_study_runs_on_digits(study, tmp_path) -> None:
 
 
 def test_mistakes_get_one_line() -> None:
-    unknown = run("depth")
+    unknown = run_process("ablation", "depth")
     assert unknown.returncode == 2
     assert unknown.stderr == (
         "Error: Unknown ablation study 'depth'; choose one of stem, naive, optimizer, 32bit, precision.\n"

@@ -2,12 +2,12 @@
 
 import json
 import shlex
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import COMMAND, SMALL, set_options
+from command_line import run, run_process
+from training_runs import SMALL, set_options
 
 import larq_melius
 from larq_melius.converters import read_metadata
@@ -16,10 +16,6 @@ from larq_melius.zoo.data import load_data
 from larq_melius.zoo.data.digits import load_digits_split
 from larq_melius.zoo.evaluation import Classifier, evaluate, load_network
 from larq_melius.zoo.publishing.evaluation_report import read_evaluation
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +76,9 @@ def test_network_exported_as_its_training_says(tmp_path, monkeypatch) -> None:
 
 
 def test_table_of_few_classes(by_hand) -> None:
-    lines = run("evaluate", "MeliusNetTiny", "--dataset", "digits", "--split", "test").stdout.splitlines()
+    result = run_process("evaluate", "MeliusNetTiny", "--dataset", "digits", "--split", "test")
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
     assert lines[2].split() == ["top-1", f"{np.trace(by_hand) / 450:.2%}"]
     rows = [line.split() for line in lines[-10:]]
     assert [[int(value) for value in row[1:11]] for row in rows] == by_hand.tolist()

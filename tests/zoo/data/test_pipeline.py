@@ -1,12 +1,11 @@
 """Batches for training and evaluation: what networks get, whatever the images come from."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from command_line import run
 from data_batches import assert_equal, batches
 from PIL import Image
 from tiny_imagenet import LABELS, SIZES, jpeg, prepare
@@ -20,7 +19,6 @@ from larq_melius.zoo.data.augmentation import AUGMENTATIONS
 from larq_melius.zoo.data.decoding import central_crop, crop, with_image
 from larq_melius.zoo.data.digits import load_digits_split
 
-COMMAND = Path(sys.executable).with_name("larq-melius")
 PHOTOS = Path(larq_melius.__file__).parent / "data"
 SIZE = 48
 
@@ -311,17 +309,15 @@ def test_evaluation_goes_over_every_image_once(shards, imagenet) -> None:
 def test_training_on_imagenet_s_own_path(tiny_imagenet, tmp_path) -> None:
     """The command a researcher runs, on a tiny network and a tiny ImageNet."""
     command = [
-        *(COMMAND, "train", "meliusnet22", "--data-dir", tiny_imagenet, "--epochs", "1"),
+        *("train", "meliusnet22", "--data-dir", tiny_imagenet, "--epochs", "1"),
         *("--batch-size", "16", "--set", "image_size=32"),
         *("--set", "model=MeliusNet", "--set", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}'),
     ]
-    result = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = run(*command, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     # However the network was spelled.
-    run = tmp_path / "runs/MeliusNet22-imagenet2012"
-    assert len((run / "log.csv").read_text().splitlines()) == 2
-    assert (run / "labels.txt").read_text().splitlines()[:2] == ["tench", "goldfish"]
-    evaluated = subprocess.run(
-        [COMMAND, "evaluate", run / "best.keras", "--data-dir", tiny_imagenet], capture_output=True, text=True
-    )
+    folder = tmp_path / "runs/MeliusNet22-imagenet2012"
+    assert len((folder / "log.csv").read_text().splitlines()) == 2
+    assert (folder / "labels.txt").read_text().splitlines()[:2] == ["tench", "goldfish"]
+    evaluated = run("evaluate", folder / "best.keras", "--data-dir", tiny_imagenet)
     assert "imagenet2012, validation" in evaluated.stdout, evaluated.stderr

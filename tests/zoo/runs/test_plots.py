@@ -1,6 +1,5 @@
 """Plots of runs: what is in the figures, and the files."""
 
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from command_line import run
 from PIL import Image
 
 from larq_melius.zoo.recipes import PRESETS
@@ -19,7 +19,6 @@ from larq_melius.zoo.runs.folder import Run
 from larq_melius.zoo.runs.log import EpochLog, LayerFlips, write_rows
 from larq_melius.zoo.runs.plot import plot_accuracy, plot_flips
 
-COMMAND = Path(sys.executable).with_name("larq-melius")
 MELIUSNET22 = PRESETS["MeliusNet22"].recipe
 LAYERS = ("first_conv", "middle_conv", "last_conv")
 
@@ -186,14 +185,13 @@ def test_without_matplotlib(tmp_path, monkeypatch) -> None:
 
 
 def test_plot_command(tmp_path) -> None:
-    run = make_run()
+    mine = make_run()
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "recipe.json").write_text(run.recipe.to_json())
-    write_rows(tmp_path / "mine" / "log.csv", EpochLog, run.log)
-    write_rows(tmp_path / "mine" / "flips.csv", LayerFlips, run.flips)
+    (tmp_path / "mine" / "recipe.json").write_text(mine.recipe.to_json())
+    write_rows(tmp_path / "mine" / "log.csv", EpochLog, mine.log)
+    write_rows(tmp_path / "mine" / "flips.csv", LayerFlips, mine.flips)
     for name, *options in (("a.png",), ("b.png", "--no-authors"), ("c.png", "--flips", "--layer", "middle_conv")):
-        command = [COMMAND, "runs", "plot", "mine", "-o", name, *options]
-        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        result = run("runs", "plot", "mine", "-o", name, *options, cwd=tmp_path)
         assert (result.returncode, result.stdout, result.stderr) == (0, f"Wrote {name}.\n", "")
     sizes = {Image.open(tmp_path / name).size for name in ("a.png", "b.png", "c.png")}
     assert len(sizes) == 3
