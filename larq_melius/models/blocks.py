@@ -1,7 +1,7 @@
-"""The pieces the networks are made of, as functions from tensor to tensor.
+"""The building blocks of the networks, as functions from tensor to tensor.
 
-Everything follows section 3 of the paper, with the details of the authors' code. ``ReferenceImplementation`` holds what
-differs between the implementations that published weights.
+Feature maps are ``(batch, height, width, channels)``. Everything follows section 3 of the paper, with the details of
+the authors' code; ``ReferenceImplementation`` holds what differs between the implementations that published weights.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from larq_melius.reference_implementations import ReferenceImplementation
 
 BATCHNORM_MOMENTUM = 0.9
 BATCHNORM_EPSILON = 1e-5
-#: Groups of the channel shuffle before a grouped convolution. The paper gives no number; the authors' code takes 16
-#: for every network, whatever the groups of the convolution.
+#: Groups of the channel shuffle before a grouped convolution. The paper gives no number; the authors' code uses 16 in
+#: every network, however many groups the convolution has.
 SHUFFLE_GROUPS = 16
 
 STEMS = ("grouped", "conv7x7", "thumbnail")
@@ -26,36 +26,65 @@ class ConvConfig:
     """What all convolutions of one network have in common.
 
     Attributes:
-        convention: Padding and pooling convention.
-        binary: Whether the convolutions of the blocks are binary; if not, they are 32-bit ones behind a ReLU.
+        convention: The reference implementation that the network follows.
+        binary: Whether the convolutions of the blocks are binary; if not, they are 32-bit ones after a ReLU.
         clip_value: Largest absolute value at which the straight-through estimator passes the gradient of an activation
             (paper, section 3.3) and, if the convention clips them, of a latent weight.
+        trunk_gain: Factor on the initial output of the stem and of the transitions.
     """
 
     convention: ReferenceImplementation
     binary: bool = True
     clip_value: float = 1.3
+    trunk_gain: float = 1.0
 
 
-def he_normal() -> tf.keras.initializers.Initializer:
-    """Normal initialization by fan-in, as the authors ran it: not truncated, unlike Keras' ``"he_normal"``."""
-    return tf.keras.initializers.VarianceScaling(scale=2.0, mode="fan_in", distribution="untruncated_normal")
+def he_normal(gain: float = 1.0) -> tf.keras.initializers.Initializer:
+    """Normal initialization by fan-in, as in the authors' runs: not truncated, unlike Keras' ``"he_normal"``.
+
+    Args:
+        gain: Factor on the standard deviation.
+    """
+    return tf.keras.initializers.VarianceScaling(scale=2.0 * gain**2, mode="fan_in", distribution="untruncated_normal")
 
 
-def batchnorm(x: tf.Tensor, name: str) -> tf.Tensor:
-    """Batch normalization with the authors' momentum and epsilon."""
-    return tf.keras.layers.BatchNormalization(momentum=BATCHNORM_MOMENTUM, epsilon=BATCHNORM_EPSILON, name=name)(x)
+def batchnorm(x: tf.Tensor, name: str, *, gain: float = 1.0) -> tf.Tensor:
+    """Batch normalization with the authors' momentum and epsilon; the shape stays.
+
+    Args:
+        x: Feature map.
+        name: Name of the layer.
+        gain: Initial gamma.
+    """
+    return tf.keras.layers.BatchNormalization(
+        momentum=BATCHNORM_MOMENTUM,
+        epsilon=BATCHNORM_EPSILON,
+        gamma_initializer="ones" if gain == 1 else tf.keras.initializers.Constant(gain),
+        name=name,
+    )(x)
 
 
-def batchnorm_relu(x: tf.Tensor, name: str) -> tf.Tensor:
-    """Batch normalization, then ReLU; the layers are called ``<name>_bn`` and ``<name>_relu``."""
-    return tf.keras.layers.Activation("relu", name=f"{name}_relu")(batchnorm(x, f"{name}_bn"))
+def batchnorm_relu(x: tf.Tensor, name: str, *, gain: float = 1.0) -> tf.Tensor:
+    """Batch normalization, then ReLU, as layers ``<name>_bn`` and ``<name>_relu``; the shape stays."""
+    return tf.keras.layers.Activation("relu", name=f"{name}_relu")(batchnorm(x, f"{name}_bn", gain=gain))
 
 
 def float_convolution(
-    x: tf.Tensor, filters: int, kernel_size: int, config: ConvConfig, *, strides: int = 1, groups: int = 1, name: str
+    x: tf.Tensor,
+    filters: int,
+    kernel_size: int,
+    config: ConvConfig,
+    *,
+    strides: int = 1,
+    groups: int = 1,
+    gain: float = 1.0,
+    name: str,
 ) -> tf.Tensor:
-    """A 32-bit convolution without bias that keeps the size, or halves it with ``strides=2``."""
+    """A 32-bit convolution without bias.
+
+    Returns:
+        ``(batch, height / strides, width / strides, filters)``, sizes rounded up.
+    """
     padding = "same"
     if strides > 1 and kernel_size > 1 and config.convention.symmetric_padding:
         x = SymmetricPadding2D(kernel_size, name=f"{name}_pad")(x)
@@ -67,19 +96,23 @@ def float_convolution(
         padding=padding,
         groups=groups,
         use_bias=False,
-        kernel_initializer=he_normal(),
+        kernel_initializer=he_normal(gain),
         name=name,
     )(x)
 
 
 def block_convolution(x: tf.Tensor, filters: int, config: ConvConfig, *, strides: int = 1, name: str) -> tf.Tensor:
-    """The 3x3 convolution of a block: sign and a binary convolution, or ReLU and a 32-bit one."""
+    """The 3x3 convolution of a block: sign and a binary convolution, or ReLU and a 32-bit one.
+
+    Returns:
+        ``(batch, height / strides, width / strides, filters)``, sizes rounded up.
+    """
     if not config.binary:
         x = tf.keras.layers.Activation("relu", name=f"{name}_relu")(x)
         return float_convolution(x, filters, 3, config, strides=strides, name=name)
     padding = "same"
     if strides > 1 and config.convention.symmetric_padding:
-        # A positive number in front of the sign pads the binarized map with +1.
+        # A positive number before the sign pads the binarized map with +1.
         x = SymmetricPadding2D(3, value=config.convention.binary_pad_value, name=f"{name}_pad")(x)
         padding = "valid"
     clips = config.convention.clip_weights
@@ -99,24 +132,47 @@ def block_convolution(x: tf.Tensor, filters: int, config: ConvConfig, *, strides
 
 
 def dense_block(x: tf.Tensor, growth_rate: int, config: ConvConfig, *, name: str) -> tf.Tensor:
-    """The new channels that a Dense Block computes from the features ``x`` (paper, section 3.1)."""
+    """A Dense Block without its concatenation (paper, section 3.1).
+
+    Args:
+        x: Features, ``(batch, height, width, channels)``.
+        growth_rate: Number of new channels.
+        config: The network's convolutions.
+        name: Prefix of the layers' names.
+
+    Returns:
+        The new channels, ``(batch, height, width, growth_rate)``.
+    """
     return block_convolution(batchnorm(x, f"{name}_bn"), growth_rate, config, name=f"{name}_conv")
 
 
 def concatenate(features: tf.Tensor, new: tf.Tensor, *, name: str) -> tf.Tensor:
-    """The features with the new channels behind them."""
+    """Appends ``g`` new channels to ``c`` features: ``(batch, height, width, c + g)``."""
     return tf.keras.layers.Concatenate(name=name)([features, new])
 
 
 def improvement_block(features: tf.Tensor, new: tf.Tensor, config: ConvConfig, *, name: str) -> tf.Tensor:
-    """Improves the new channels from all features so far, and returns both (paper, section 3.1)."""
+    """Improves the new channels from all features so far (paper, section 3.1 and Figure 1a).
+
+    Args:
+        features: Features before the Dense Block, ``(batch, height, width, c)``.
+        new: Channels that the Dense Block computed, ``(batch, height, width, g)``.
+        config: The network's convolutions.
+        name: Prefix of the layers' names.
+
+    Returns:
+        The features followed by the improved channels, ``(batch, height, width, c + g)``.
+    """
     x = batchnorm(concatenate(features, new, name=f"{name}_concat"), f"{name}_bn")
     improvement = block_convolution(x, new.shape[-1], config, name=f"{name}_conv")
     return ImprovementMerge(name=f"{name}_merge")([features, new, improvement])
 
 
 def naive_improvement_block(features: tf.Tensor, new: tf.Tensor, config: ConvConfig, *, name: str) -> tf.Tensor:
-    """A residual block over all channels, which the paper compares with (supplementary B, Figure 5a)."""
+    """A residual block over all channels, the paper's naive alternative (supplementary B, Figure 5a).
+
+    The arguments and the shape of the result are those of ``improvement_block``.
+    """
     x = concatenate(features, new, name=f"{name}_concat")
     improvement = block_convolution(batchnorm(x, f"{name}_bn"), x.shape[-1], config, name=f"{name}_conv")
     return tf.keras.layers.Add(name=f"{name}_add")([x, improvement])
@@ -132,13 +188,26 @@ def transition(
     pool_padding: str = "valid",
     name: str,
 ) -> tf.Tensor:
-    """Halves the size and changes the number of channels between two stages (paper, sections 3.1 and 3.2)."""
+    """Halves the size and changes the number of channels between two stages (paper, sections 3.1 and 3.2).
+
+    Args:
+        x: Features, ``(batch, height, width, channels)``.
+        filters: Number of channels after the transition.
+        groups: Groups of its 1x1 convolution; above 1, a channel shuffle comes first.
+        config: The network's convolutions.
+        shuffle_groups: Groups of the shuffle, which must divide the channels of ``x``.
+        pool_padding: ``"valid"`` drops the last row and column of odd sizes, ``"same"`` keeps them.
+        name: Prefix of the layers' names.
+
+    Returns:
+        ``(batch, height / 2, width / 2, filters)``.
+    """
     x = batchnorm(x, f"{name}_bn")
     x = tf.keras.layers.MaxPooling2D(2, strides=2, padding=pool_padding, name=f"{name}_pool")(x)
     x = tf.keras.layers.Activation("relu", name=f"{name}_relu")(x)
     if groups > 1:
         x = ChannelShuffle(shuffle_groups, name=f"{name}_shuffle")(x)
-    return float_convolution(x, filters, 1, config, groups=groups, name=f"{name}_conv")
+    return float_convolution(x, filters, 1, config, groups=groups, gain=config.trunk_gain, name=f"{name}_conv")
 
 
 def residual_block(
@@ -146,7 +215,16 @@ def residual_block(
 ) -> tf.Tensor:
     """One binary convolution with a shortcut around it, as in Bi-Real-Net and ResNetE.
 
-    With ``projection``, a 32-bit 1x1 convolution brings the shortcut to the new shape.
+    Args:
+        x: Features, ``(batch, height, width, channels)``.
+        filters: Number of channels after the block.
+        strides: 2 to halve the size, or 1.
+        config: The network's convolutions.
+        projection: Whether a 32-bit 1x1 convolution brings the shortcut to the number of filters.
+        name: Prefix of the layers' names.
+
+    Returns:
+        ``(batch, height / strides, width / strides, filters)``, sizes rounded up.
     """
     shortcut = x
     if strides > 1:
@@ -162,16 +240,27 @@ def residual_block(
 
 
 def stem(x: tf.Tensor, kind: str, config: ConvConfig) -> tf.Tensor:
-    """The first, 32-bit layers (paper, section 3.2): 64 channels at a quarter of the size (thumbnail: full size)."""
+    """The first, 32-bit layers (paper, section 3.2).
+
+    Args:
+        x: Normalized images, ``(batch, height, width, channels)``.
+        kind: One of ``STEMS``.
+        config: The network's convolutions.
+
+    Returns:
+        ``(batch, height / 4, width / 4, 64)``, or ``(batch, height, width, 64)`` with the thumbnail stem.
+    """
+    gain = config.trunk_gain
     if kind == "thumbnail":
-        return float_convolution(x, 64, 3, config, name="stem_conv")
+        return float_convolution(x, 64, 3, config, gain=gain, name="stem_conv")
     if kind == "conv7x7":
         x = float_convolution(x, 64, 7, config, strides=2, name="stem_conv")
-        return _max_pool(batchnorm_relu(x, "stem"), 3, config, name="stem_pool")
+        return _max_pool(batchnorm_relu(x, "stem", gain=gain), 3, config, name="stem_pool")
     x = float_convolution(x, 32, 3, config, strides=2, name="stem_conv1")
     x = float_convolution(batchnorm_relu(x, "stem1"), 32, 3, config, groups=4, name="stem_conv2")
     x = float_convolution(batchnorm_relu(x, "stem2"), 64, 3, config, groups=8, name="stem_conv3")
-    return _max_pool(batchnorm_relu(x, "stem3"), config.convention.grouped_stem_pool, config, name="stem_pool")
+    pool_size = config.convention.grouped_stem_pool
+    return _max_pool(batchnorm_relu(x, "stem3", gain=gain), pool_size, config, name="stem_pool")
 
 
 def _max_pool(x: tf.Tensor, size: int, config: ConvConfig, *, name: str) -> tf.Tensor:

@@ -58,7 +58,10 @@ def MeliusNet(
         shuffle_groups: Groups of that shuffle, which must divide the channels that enter a transition. The authors'
             code takes 16 throughout.
         improvement: ``"newest"`` for the paper's Improvement Block, ``"all"`` for the naive residual block over all
-            channels (supplementary B), ``None`` for none, which gives a Binary DenseNet.
+            channels (supplementary B), ``None`` for none, which gives a Binary DenseNet. With ``"all"``, the stem and
+            the transitions start at twice their usual scale, since the authors add half of a binary convolution's sum:
+            a fresh network computes what theirs does. Under Adam and RAdam those few layers change at half the
+            relative rate of theirs.
         binary: Whether the blocks' convolutions are binary, or 32-bit ones behind a ReLU (section 4.2).
         clip_value: Largest absolute value at which the gradient of an activation passes the sign. Under the Larq Zoo's
             convention the latent weights are clipped to it, too; under the authors' they are not clipped.
@@ -98,7 +101,11 @@ def MeliusNet(
         raise ValueError(f"Unknown improvement {improvement!r}; choose one of {list(_IMPROVEMENTS)}.")
 
     def features(image: tf.Tensor, convention: ReferenceImplementation) -> tf.Tensor:
-        config = blocks.ConvConfig(convention, binary=binary, clip_value=clip_value)
+        # The authors' binary convolution returns (h + k) / 2, with h the sum of its k products of signs; ours returns
+        # h. The next batch norm absorbs the difference unless h is added to the output of the stem or of a transition,
+        # as in NaiveNet: these are doubled, so that both networks start as the same function.
+        gain = 2.0 if improvement == "all" and binary else 1.0
+        config = blocks.ConvConfig(convention, binary=binary, clip_value=clip_value, trunk_gain=gain)
         x = blocks.stem(image, stem, config)
         for stage, count in enumerate(num_blocks, start=1):
             if stage > 1:

@@ -248,6 +248,48 @@ def test_the_32_bit_network_has_relu_for_sign(randomize: Callable[..., None]) ->
     assert_same(model, x, FloatReference(model, "authors").meliusnet(x, [1, 1], 1, "thumbnail", "newest"))
 
 
+class AuthorsAtFirst(Reference):
+    """Training mode of the authors' NaiveNet: sums ``(h + k) / 2``, and the usual scale of stem and transitions."""
+
+    def binary_conv(self, x: Array, name: str, stride: int = 1) -> Array:
+        (kernel,) = self.weights(name)
+        return (super().binary_conv(x, name, stride) + kernel[..., 0].size) / 2
+
+    def float_conv(self, x: Array, name: str, stride: int = 1, groups: int = 1) -> Array:
+        y = super().float_conv(x, name, stride, groups)
+        return y / 2 if name.startswith("transition") or (name == "stem_conv" and y.shape[1:] == (8, 8, 64)) else y
+
+    def batchnorm(self, x: Array, name: str) -> Array:
+        mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+        return (x - mean) / np.sqrt(variance + 1e-5)  # gamma is 1 and beta 0
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("stem", "size"), [("grouped", 32), ("conv7x7", 32), ("thumbnail", 8)])
+def test_a_fresh_naive_network_computes_what_the_authors_does(stem: str, size: int) -> None:
+    tf.keras.utils.set_random_seed(1)
+    model = MeliusNet(
+        [2, 1],
+        [64],
+        improvement="all",
+        input_shape=(size, size, 3),
+        classes=5,
+        classifier_activation=None,
+        stem=stem,
+    )
+    x = images(3, size, size, 3)
+    expected = AuthorsAtFirst(model, "authors").meliusnet(x, [2, 1], 1, stem, "all")
+    # The two epsilons of the batch norms differ in relation to what is normalized.
+    np.testing.assert_allclose(model(x, training=True), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    transition = model.get_layer("transition1_conv").kernel.numpy()
+    assert transition.std() == pytest.approx(2 * sqrt(2 / transition.shape[2]), rel=0.05)
+    usual = MeliusNet([1, 1], [64], input_shape=(size, size, 3), stem=stem)
+    assert usual.get_layer("transition1_conv").kernel.numpy().std() == pytest.approx(sqrt(2 / 128), rel=0.05)
+    for layer in usual.layers:
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            np.testing.assert_array_equal(layer.gamma, 1)
+
+
 def binary_convolutions(model: tf.keras.Model) -> list[Any]:
     return [layer for layer in model.layers if isinstance(layer, lq.layers.QuantConv2D)]
 
