@@ -57,7 +57,9 @@ class DatasetEvaluation:
         return {**asdict(self), "confusion": self.confusion.tolist()}
 
 
-def load_network(source: str, data: ImageDataset, *, weights: str | None = None, num_threads: int = 1) -> Classifier:
+def load_network(
+    source: str, data: ImageDataset, *, weights: str | None = None, num_threads: int = 1, trust: bool = False
+) -> Classifier:
     """Loads what ``source`` names, to be evaluated.
 
     Args:
@@ -65,6 +67,7 @@ def load_network(source: str, data: ImageDataset, *, weights: str | None = None,
         data: Gives the preprocessing and the classes of a saved Keras model, which does not tell them.
         weights: Tag or file of a network's weights; its own by default.
         num_threads: Threads for a ``.tflite`` file.
+        trust: Whether to load a saved Keras model that may run code of its own.
 
     Raises:
         ImportError: If a ``.tflite`` file is to run where Larq Compute Engine has no wheel.
@@ -77,7 +80,7 @@ def load_network(source: str, data: ImageDataset, *, weights: str | None = None,
         raise ValueError(f"{source} has weights of its own: leave out --weights.")
     from larq_melius.converters import load_keras_model
 
-    model = load_keras_model(source)
+    model = load_keras_model(source, trust=trust)
     shape = model.input_shape[1:]
     if len(model.outputs) != 1 or len(model.output_shape) != 2 or len(shape) != 3 or None in shape:
         raise ValueError(f"{source} is no classifier of images of one size.")

@@ -16,6 +16,7 @@ from larq_melius.converters.tflite.flatbuffer import count_operators
 from larq_melius.converters.tflite.metadata import TFLiteMetadata, add_metadata
 from larq_melius.files import write_atomically
 from larq_melius.images import load_image
+from larq_melius.models.safe_loading import load_model_safely
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.runtime.lce_interpreter import make_interpreter
 from larq_melius.version import __version__
@@ -61,6 +62,7 @@ def export_tflite(
     images: Sequence[str | os.PathLike[str]] = (),
     name: str | None = None,
     license: str = "",
+    trust: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Converts a model to a ``.tflite`` file and checks the file against the model before it is put in place.
@@ -78,6 +80,7 @@ def export_tflite(
         images: Image files to check with, in the place of the package's own photographs.
         name: Name of the network in the metadata; defaults to the model's.
         license: SPDX identifier of the weights' license.
+        trust: Whether to load a saved model that may run code of its own.
         progress: Called with a line about each step.
 
     Raises:
@@ -89,7 +92,7 @@ def export_tflite(
     report = progress or (lambda line: None)
     if not isinstance(model, tf.keras.Model):
         report(f"Loading {model}")
-        model = load_keras_model(model)
+        model = load_keras_model(model, trust=trust)
     model = _deployable(model, input_size)
     shape = _image_shape(model)
     _check_labels(model, labels)
@@ -123,19 +126,20 @@ def export_tflite(
     )
 
 
-def load_keras_model(path: str | os.PathLike[str]) -> tf.keras.Model:
+def load_keras_model(path: str | os.PathLike[str], *, trust: bool = False) -> tf.keras.Model:
     """Loads a saved Keras model.
 
+    Args:
+        path: A ``.keras`` or HDF5 file, or a SavedModel folder.
+        trust: Whether to load a file that may run code of its own; see ``load_model_safely``.
+
     Raises:
-        ExportError: If there is none at ``path``, or it cannot be read.
+        ExportError: If there is none at ``path``, it cannot be read, or it needs ``trust``.
     """
-    if not Path(path).exists():
-        raise ExportError(f"{path} does not exist.")
     try:
-        return tf.keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"{path} is not a saved Keras model that can be read: {reason[0]}") from error
+        return load_model_safely(path, trust=trust)
+    except (FileNotFoundError, ValueError) as error:
+        raise ExportError(str(error)) from error
 
 
 def _deployable(model: tf.keras.Model, input_size: tuple[int, int] | None) -> tf.keras.Model:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from larq_melius.cli.errors import one_line_errors
+from larq_melius.cli.network import trust_option
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -28,6 +29,7 @@ _FEW = 20
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write the result to, as 'weights publish --evaluation' takes it.",
 )
+@trust_option
 @json_option
 def evaluate(
     model: str,
@@ -39,6 +41,7 @@ def evaluate(
     limit: int | None,
     threads: int,
     report: Path | None,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Measure the accuracy of MODEL: a network's name, a saved Keras file, or an exported .tflite file."""
@@ -50,7 +53,7 @@ def evaluate(
 
         data = load_data(dataset, data_dir=data_dir)
         data.check_split(split)
-        network = load_network(model, data, weights=weights, num_threads=threads)
+        network = load_network(model, data, weights=weights, num_threads=threads, trust=trust)
         result = measure(network, data, split, batch_size=batch_size, limit=limit)
         if report is not None:
             write_atomically(report, (json.dumps(result.to_dict(), indent=2) + "\n").encode())

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from larq_melius.cli.errors import one_line_errors
-from larq_melius.cli.network import build_network, is_keras_file, network_options
+from larq_melius.cli.network import build_network, is_keras_file, network_options, trust_option
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 
@@ -21,12 +21,14 @@ from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_optio
 @click.option(
     "--image", "images", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Image to check with."
 )
+@trust_option
 @json_option
 def export(
     model: str,
     output: Path,
     labels: Any,
     images: tuple[str, ...],
+    trust: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -44,7 +46,7 @@ def export(
         input_size = (options["input_size"],) * 2 if options["input_size"] else None
         if is_keras_file(model):
             _refuse_network_options(options)
-            keras_model, record = load_keras_model(model), None
+            keras_model, record = load_keras_model(model, trust=trust), None
         else:
             network = build_network(model, **options)
             keras_model, record = network.model, network.record

@@ -17,6 +17,10 @@ _OPTIONS = (
     click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels."),
 )
 
+trust_option = click.option(
+    "--trust", is_flag=True, help="Load a saved model even if it holds more than known layers, and may run any code."
+)
+
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options that choose a variant of a network."""

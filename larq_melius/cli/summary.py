@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from larq_melius.cli.errors import one_line_errors
-from larq_melius.cli.network import build_network, is_keras_file, network_options
+from larq_melius.cli.network import build_network, is_keras_file, network_options, trust_option
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 
@@ -15,8 +15,9 @@ from larq_melius.cli.output import json_option, print_columns, print_json
 @click.argument("model")
 @network_options
 @click.option("--layers", is_flag=True, help="Print every layer, too.")
+@trust_option
 @json_option
-def summary(model: str, layers: bool, as_json: bool, **options: Any) -> None:
+def summary(model: str, layers: bool, trust: bool, as_json: bool, **options: Any) -> None:
     """Count the operations, weights and size of MODEL: a network's name, or a saved Keras or .tflite file.
 
     A network is counted with random weights unless --weights says otherwise.
@@ -26,7 +27,7 @@ def summary(model: str, layers: bool, as_json: bool, **options: Any) -> None:
             facts = _tflite_facts(Path(model))
             keras_model = None
         else:
-            keras_model = _load(model, options)
+            keras_model = _load(model, options, trust=trust)
             facts = _keras_facts(keras_model)
     if as_json:
         print_json(facts)
@@ -36,11 +37,11 @@ def summary(model: str, layers: bool, as_json: bool, **options: Any) -> None:
     print_columns([(key.replace("_", " "), _text(value)) for key, value in facts.items()])
 
 
-def _load(source: str, options: dict[str, Any]) -> Any:
+def _load(source: str, options: dict[str, Any], *, trust: bool) -> Any:
     if is_keras_file(source):
         from larq_melius.converters import load_keras_model
 
-        return load_keras_model(source)
+        return load_keras_model(source, trust=trust)
     return build_network(source, **{**options, "weights": options["weights"] or "none"}).model
 
 

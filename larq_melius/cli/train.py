@@ -33,6 +33,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option("--hosts", help="host:port of every worker, separated by commas; the same on each.")
 @click.option("--host-index", type=click.IntRange(min=0), help="Which of --hosts this process is, from 0.")
 @click.option("--slurm", is_flag=True, help="Take the workers from the SLURM job: one a task of srun.")
+@click.option("--trust", is_flag=True, help="Load a teacher from a file even if it may run any code.")
 def train(
     recipe: str,
     dataset: str | None,
@@ -45,6 +46,7 @@ def train(
     hosts: str | None,
     host_index: int | None,
     slurm: bool,
+    trust: bool,
     **shortcuts: Any,
 ) -> None:
     """Train a network by RECIPE, the name of a network or another recipe, or a JSON file.
@@ -81,7 +83,13 @@ def train(
         data = load_data(chosen.dataset, data_dir=data_dir, image_size=chosen.image_size)
         try:
             log = train_network(
-                chosen, data, folder, strategy=strategy, resume=resume, checkpoint_steps=checkpoint_steps
+                chosen,
+                data,
+                folder,
+                strategy=strategy,
+                resume=resume,
+                checkpoint_steps=checkpoint_steps,
+                trust=trust,
             )
         except TrainingStopped as stopped:
             click.echo(f"{stopped} Run the command again with --resume to go on.", err=True)

@@ -13,7 +13,3 @@ class UnitScale(tf.keras.constraints.Constraint):
 
     def __call__(self, w: tf.Tensor) -> tf.Tensor:
         return tf.ones_like(w)
-
-
-# Keras looks up a constraint in an HDF5 file by the name of its class, without the package in front.
-tf.keras.utils.get_custom_objects()["UnitScale"] = UnitScale

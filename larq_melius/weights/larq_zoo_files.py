@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from larq_melius.layers import SymmetricPadding2D
 from larq_melius.reference_implementations import LARQ_ZOO
+from larq_melius.weights.hdf5 import check_finite, find_dataset, layers_root, open_hdf5, read_names
 from larq_melius.weights.store import file_hash
 
 _CONVOLUTION, _BINARY, _BATCHNORM, _CLASSIFIER = "convolution", "binary convolution", "batch norm", "classifier"
@@ -33,8 +34,6 @@ _KINDS = {
 }
 _BINARY_NAME = re.compile(r"(^|_)(quant_conv2d(_\d+)?|binconv)$")
 _SLICE_NAME = re.compile(r"(?P<whole>.+)_conv(?P<index>\d+)")
-#: Keras splits longer lists of names over several attributes.
-_LONGEST_LIST = 1 << 16
 #: Files of BinaryDenseNet37Dilated, with and without the top: just the arrays of BinaryDenseNet37, of another network.
 _DILATED = (
     "15c1bcd79b8dc22971382fbf79acf364a3f51049d0e584a11533e6fdbb7363d3",
@@ -75,9 +74,9 @@ def load_larq_zoo(
 def is_larq_zoo_file(path: str | os.PathLike[str]) -> bool:
     """Whether a file holds weights in Keras' HDF5 with the Larq Zoo's names of layers, and not with this package's."""
     try:
-        with h5py.File(path, "r") as file:
-            return any(_BINARY_NAME.search(name) for name in _names(_root(file), "layer_names"))
-    except Exception:  # damaged files make h5py raise almost anything
+        with open_hdf5(path) as file:
+            return any(_BINARY_NAME.search(name) for name in read_names(layers_root(file), "layer_names"))
+    except (OSError, ValueError):
         return False
 
 
@@ -88,10 +87,6 @@ def _padded_otherwise(model: tf.keras.Model) -> str | None:
         if isinstance(layer, SymmetricPadding2D) or (binary and layer.pad_values != LARQ_ZOO.binary_pad_value):
             return layer.name
     return None
-
-
-class _MisfitError(ValueError):
-    """What is wrong with a file whose structure could be read."""
 
 
 @dataclass(frozen=True)
@@ -126,66 +121,29 @@ def _reading(path: Path) -> Iterator[list[_Layer]]:
         OSError: If the file cannot be opened.
         ValueError: If it is no weight file, or damaged.
     """
-    with path.open("rb"):  # h5py has no words of its own for files that are not there
-        pass
     try:
-        with h5py.File(path, "r") as file:
-            yield _layers(_root(file))
-    except _MisfitError as error:
+        with open_hdf5(path) as file:
+            yield _layers(layers_root(file))
+    except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    except Exception as error:  # damaged files make h5py raise almost anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path}: this is not a weight file of the Larq Zoo, or it is damaged: {reason}") from error
-
-
-def _root(file: h5py.File) -> h5py.Group:
-    """The group of the layers, which is one of several in a file of a whole model."""
-    return file.get("model_weights", file)
 
 
 def _layers(root: h5py.Group) -> list[_Layer]:
     layers = []
-    for name in _names(root, "layer_names"):
-        weights = _names(root[name], "weight_names")
+    for name in read_names(root, "layer_names"):
+        weights = read_names(root[name], "weight_names")
         if not weights:
             continue
         leaves = tuple(weight.rpartition("/")[2].removesuffix(":0") for weight in weights)
         if leaves not in _KINDS:
-            raise _MisfitError(f"no layer of the Larq Zoo's networks has weights like {name}: {', '.join(weights)}")
+            raise ValueError(f"no layer of the Larq Zoo's networks has weights like {name}: {', '.join(weights)}")
         kind = _KINDS[leaves]
         if kind == _CONVOLUTION and _BINARY_NAME.search(name):
             kind = _BINARY
-        layers.append(_Layer(name, kind, tuple(_dataset(root[name], weight) for weight in weights)))
+        layers.append(_Layer(name, kind, tuple(find_dataset(root[name], weight) for weight in weights)))
     if not layers:
-        raise _MisfitError("there are no weights in the file")
+        raise ValueError("there are no weights in the file")
     return layers
-
-
-def _names(group: h5py.Group, attribute: str) -> list[str]:
-    """A list of names as Keras writes it: an attribute, or several numbered ones if it is long."""
-    parts = [attribute]
-    if attribute not in group.attrs:
-        parts = [f"{attribute}{number}" for number in range(len(group.attrs))]
-        parts = [part for part in parts if part in group.attrs]
-    if not parts:
-        raise _MisfitError(f"{group.name} has no list of {attribute}, as Keras' weight files have")
-    return [name for part in parts for name in _list(group, part)]
-
-
-def _list(group: h5py.Group, attribute: str) -> list[str]:
-    stored = group.attrs.get_id(attribute)
-    if len(stored.shape) != 1 or stored.shape[0] * stored.dtype.itemsize > _LONGEST_LIST:
-        raise _MisfitError(f"{attribute} of {group.name} is no list of names")
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
-
-
-def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
-    dataset = group[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind != "f":
-        raise _MisfitError(f"{name} is no array of real numbers")
-    if dataset.chunks and any(chunk > size for chunk, size in zip(dataset.chunks, dataset.shape, strict=True)):
-        raise _MisfitError(f"{name} is stored in pieces larger than itself")
-    return dataset
 
 
 def describe_larq_zoo_file(path: Path) -> LarqZooDescription:
@@ -193,13 +151,11 @@ def describe_larq_zoo_file(path: Path) -> LarqZooDescription:
     with _reading(path) as layers:
         firsts = {layer.kind: layer for layer in reversed(layers)}
         if _CONVOLUTION not in firsts:
-            raise _MisfitError("there is no stem in the file")
+            raise ValueError("there is no stem in the file")
         # The network takes its sizes from these two, and is built before their numbers are read.
         for layer in (firsts[kind] for kind in (_CONVOLUTION, _CLASSIFIER) if kind in firsts):
             if layer.datasets[0].nbytes > path.stat().st_size:
-                raise _MisfitError(
-                    f"{layer.name} has {layer.datasets[0].size} weights, for which the file is too small"
-                )
+                raise ValueError(f"{layer.name} has {layer.datasets[0].size} weights, for which the file is too small")
         stem, channels = _stem_and_channels(firsts[_CONVOLUTION])
         return LarqZooDescription(stem, channels, _classes(firsts[_CLASSIFIER]) if _CLASSIFIER in firsts else None)
 
@@ -213,13 +169,13 @@ def _stem_and_channels(first: _Layer) -> tuple[str, int]:
             return "conv7x7", shape[2]
         if window == (3, 3) and filters in (32, 64):
             return "grouped" if filters == 32 else "thumbnail", shape[2]
-    raise _MisfitError(f"{first.name} has a kernel of the shape {shape}, which no stem begins with")
+    raise ValueError(f"{first.name} has a kernel of the shape {shape}, which no stem begins with")
 
 
 def _classes(classifier: _Layer) -> int:
     kernel, bias = (dataset.shape for dataset in classifier.datasets)
     if len(kernel) != 2 or kernel[1:] != bias or not bias[0]:
-        raise _MisfitError(f"{classifier.name} has a kernel of the shape {kernel} and a bias of the shape {bias}")
+        raise ValueError(f"{classifier.name} has a kernel of the shape {kernel} and a bias of the shape {bias}")
     return int(bias[0])
 
 
@@ -243,7 +199,7 @@ def _match(
     left = [_called(dataset) for queue in queues.values() for layer in queue for dataset in layer.datasets]
     if left:
         others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        raise _MisfitError(f"{model.name} has no place for {left[0]}{others}")
+        raise ValueError(f"{model.name} has no place for {left[0]}{others}")
     return values
 
 
@@ -259,7 +215,7 @@ def _kind(layer: tf.keras.layers.Layer) -> str:
     for keras_class, kind in kinds.items():
         if isinstance(layer, keras_class):
             return kind
-    raise _MisfitError(f"the Larq Zoo's networks have no layer like {layer.name}")
+    raise ValueError(f"the Larq Zoo's networks have no layer like {layer.name}")
 
 
 def _take(queue: deque[_Layer], layer: tf.keras.layers.Layer) -> list[tuple[tf.Variable, np.ndarray]]:
@@ -278,7 +234,7 @@ def _take(queue: deque[_Layer], layer: tf.keras.layers.Layer) -> list[tuple[tf.V
 
 def _next(queue: deque[_Layer], layer: tf.keras.layers.Layer) -> _Layer:
     if not queue:
-        raise _MisfitError(
+        raise ValueError(
             f"{layer.name} finds no weights in the file, which has fewer layers of the kind {_kind(layer)!r}"
         )
     return queue.popleft()
@@ -293,7 +249,7 @@ def _in_order(slices: list[_Layer], layer: tf.keras.layers.Layer) -> list[_Layer
     wholes = {match["whole"] for match in matches if match}
     if len(wholes) > 1 or sorted(numbered) != list(range(len(slices))):
         names = ", ".join(one.name for one in slices)
-        raise _MisfitError(f"{layer.name} needs the {len(slices)} slices of one convolution, but finds {names}")
+        raise ValueError(f"{layer.name} needs the {len(slices)} slices of one convolution, but finds {names}")
     return [numbered[index] for index in sorted(numbered)]
 
 
@@ -307,11 +263,7 @@ def _read(
 ) -> np.ndarray:
     """Reads the array of a variable, or of a slice of it, as the variable's numbers."""
     if dataset.shape != expected:
-        raise _MisfitError(f"{layer.name} needs the shape {expected}, but {_called(dataset)} has {dataset.shape}")
+        raise ValueError(f"{layer.name} needs the shape {expected}, but {_called(dataset)} has {dataset.shape}")
     with np.errstate(over="ignore"):
         array = dataset[()].astype(variable.dtype.as_numpy_dtype)
-    if not np.isfinite(array).all():
-        raise _MisfitError(f"{_called(dataset)} holds numbers that are not finite")
-    if dataset.name.endswith("moving_variance:0") and array.min() < 0:
-        raise _MisfitError(f"{_called(dataset)} holds a negative variance")
-    return array
+    return check_finite(array, _called(dataset))

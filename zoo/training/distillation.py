@@ -6,6 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from larq_melius.models.registry import find_variant
+from larq_melius.models.safe_loading import load_model_safely
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.zoo.data import ImageDataset
 from larq_melius.zoo.recipes.recipe import Recipe
@@ -38,14 +39,19 @@ class Teacher:
         return scores if self._logits else tf.math.log(tf.maximum(scores, 1e-20))
 
 
-def load_teacher(recipe: Recipe, data: ImageDataset) -> Teacher:
+def load_teacher(recipe: Recipe, data: ImageDataset, *, trust: bool = False) -> Teacher:
     """Loads a recipe's teacher: a saved Keras model, or a network of the zoo with its own weights.
+
+    Args:
+        recipe: The recipe.
+        data: The images that the teacher is to tell apart.
+        trust: Whether to load a saved model that may run code of its own.
 
     Raises:
         OSError: If the file or the weights cannot be had.
         ValueError: If it is neither, or tells other classes apart than the data has.
     """
-    model = _load(str(recipe.teacher))
+    model = _load(str(recipe.teacher), trust=trust)
     classes = model.output_shape[-1]
     if classes != len(data.classes):
         raise ValueError(f"The teacher {recipe.teacher} has {classes} classes, and the data {len(data.classes)}.")
@@ -67,13 +73,10 @@ def distillation_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float
     return temperature**2 * tf.nn.softmax_cross_entropy_with_logits(targets, student / temperature)
 
 
-def _load(source: str) -> tf.keras.Model:
+def _load(source: str, *, trust: bool) -> tf.keras.Model:
     path = Path(source)
     if path.exists():
-        try:
-            return tf.keras.models.load_model(path, compile=False)
-        except (ValueError, OSError, TypeError) as error:
-            raise ValueError(f"{path} is no Keras model that can be loaded: {error}") from error
+        return load_model_safely(path, trust=trust)
     if path.suffix:
         raise ValueError(f"There is no teacher {path}.")
     return find_variant(source).function()

@@ -49,6 +49,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     resume: bool = False,
     checkpoint_steps: int = 1000,
+    trust: bool = False,
 ) -> list[EpochLog]:
     """Trains a network.
 
@@ -62,6 +63,7 @@ def train(
         strategy: The devices and hosts to train on, as ``choose_strategy`` gives them; one device by default.
         resume: Whether to go on from the folder's newest checkpoint, if it has one.
         checkpoint_steps: Steps between two checkpoints; there is one at the end of each epoch, too.
+        trust: Whether to load a teacher from a file that may run code of its own.
 
     Returns:
         The log, a row an epoch.
@@ -83,10 +85,12 @@ def train(
         if chief:
             write_atomically(folder / files.LABELS, "".join(f"{name}\n" for name in data.classes).encode())
         if recipe.first_stage is not None:
-            recipe = _second_stage(recipe, data, folder, strategy, resume=resume, checkpoint_steps=checkpoint_steps)
+            recipe = _second_stage(
+                recipe, data, folder, strategy, resume=resume, checkpoint_steps=checkpoint_steps, trust=trust
+            )
         stop = StopRequest()
         with precision(recipe.precision), explained_failures(data), stop:
-            return _Run(recipe, data, folder, strategy, checkpoint_steps, stop).train(resume=resume)
+            return _Run(recipe, data, folder, strategy, checkpoint_steps, stop, trust=trust).train(resume=resume)
 
 
 def _second_stage(
@@ -97,6 +101,7 @@ def _second_stage(
     *,
     resume: bool,
     checkpoint_steps: int,
+    trust: bool,
 ) -> Recipe:
     """Trains the first stage, and gives the recipe that starts from its weights."""
     folder = folder / "first_stage"
@@ -107,7 +112,7 @@ def _second_stage(
         first_stage=None,
         first_stage_epochs=None,
     )
-    train(first, data, folder, strategy=strategy, resume=resume, checkpoint_steps=checkpoint_steps)
+    train(first, data, folder, strategy=strategy, resume=resume, checkpoint_steps=checkpoint_steps, trust=trust)
     return replace(recipe, initial_weights=str(folder / files.LAST), first_stage=None)
 
 
@@ -147,6 +152,8 @@ class _Run:
         strategy: tf.distribute.Strategy,
         checkpoint_steps: int,
         stop: StopRequest,
+        *,
+        trust: bool,
     ) -> None:
         self._recipe = recipe
         self._data = data
@@ -164,7 +171,7 @@ class _Run:
             self._optimizer = optimizer_for(recipe, self._rate)
             self._optimizer.build(self._model.trainable_variables)
             self._flips = FlipCounter(self._model, recipe.flips)
-            teacher = load_teacher(recipe, data) if recipe.teacher is not None else None
+            teacher = load_teacher(recipe, data, trust=trust) if recipe.teacher is not None else None
             self._steps = Steps(self._model, self._optimizer, recipe, self._flips, teacher)
         variables = {
             "model": self._model,

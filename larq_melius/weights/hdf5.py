@@ -1,0 +1,191 @@
+"""Reads HDF5 files that nobody vouches for.
+
+HDF5 can do more than hold arrays: links and storage that point to other files (``/etc/passwd`` read as weights),
+datasets put together from other files, filters loaded as plug-ins, arrays of any size that take no room in the file.
+Keras writes none of these, so a file that has one is refused before the array is read.
+"""
+
+import contextlib
+import os
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+#: Keras splits longer lists of names over several attributes.
+_LONGEST_LIST = 1 << 16
+#: Groups and datasets of a file; the largest network of this zoo has fewer than 3000.
+_MOST_OBJECTS = 100_000
+#: Filters that are read: gzip, which never gives more than a chunk is large, and shuffle in front of it.
+_FILTERS = ([h5py.h5z.FILTER_DEFLATE], [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE])
+
+
+@contextlib.contextmanager
+def open_hdf5(source: str | os.PathLike[str] | BinaryIO) -> Iterator[h5py.File]:
+    """Opens an HDF5 file for reading, once it is known to hold nothing but arrays and attributes of its own.
+
+    Args:
+        source: Path of the file, or a binary file object.
+
+    Yields:
+        The file. Whatever h5py raises while it is open becomes a ``ValueError``, too.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not HDF5, is damaged, or refers to anything outside of itself.
+    """
+    if isinstance(source, str | os.PathLike):
+        os.stat(source)  # h5py has no words of its own for files that are not there
+    try:
+        with h5py.File(source, "r") as file:
+            _check_links(file)
+            yield file
+    except ValueError:
+        raise
+    except Exception as error:  # damaged files make h5py raise almost anything
+        raise ValueError(f"this is not HDF5, or it is damaged: {first_line(error)}") from error
+
+
+def layers_root(file: h5py.File) -> h5py.Group:
+    """The group of the layers in a file of Keras 2, which is one of several in a file of a whole model."""
+    root = file.get("model_weights", file)
+    if not isinstance(root, h5py.Group):
+        raise ValueError("model_weights is no group of layers")
+    return root
+
+
+def read_names(group: h5py.Group, attribute: str) -> list[str]:
+    """A list of names as Keras writes it: an attribute, or several numbered ones if it is long.
+
+    Raises:
+        ValueError: If there is no such list.
+    """
+    parts = [attribute]
+    if attribute not in group.attrs:
+        parts = [f"{attribute}{number}" for number in range(len(group.attrs))]
+        parts = [part for part in parts if part in group.attrs]
+    if not parts:
+        raise ValueError(f"{group.name} has no list of {attribute}, as Keras' weight files have")
+    return [name for part in parts for name in _read_list(group, part)]
+
+
+def read_array(group: h5py.Group, name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Reads an array of real numbers.
+
+    Args:
+        group: The group it stands in.
+        name: Its path from there.
+        shape: The shape it must have; any by default.
+
+    Raises:
+        ValueError: If there is none of that shape, or not all of its numbers are finite.
+    """
+    dataset = find_dataset(group, name)
+    if shape is not None and dataset.shape != shape:
+        raise ValueError(f"{dataset.name} has the shape {dataset.shape}, not {shape}")
+    return check_finite(dataset[()], dataset.name)
+
+
+def find_dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    """The dataset of real numbers with that path, which can be read without taking more memory than its numbers.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    dataset = group.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None or dataset.dtype.kind != "f":
+        raise ValueError(f"{name} is no array of real numbers")
+    _check_storage(dataset)
+    return dataset
+
+
+def check_arrays(file: h5py.File, size: int) -> None:
+    """Checks all arrays of a file that something else is to read.
+
+    Args:
+        file: The file, as ``open_hdf5`` gives it.
+        size: Its size in bytes: no file holds more numbers than that.
+
+    Raises:
+        ValueError: If the arrays do not fit in the file, or not all numbers are finite.
+    """
+    for member in _members(file):
+        if isinstance(member, h5py.Dataset):
+            size -= member.nbytes
+            if size < 0:
+                raise ValueError(f"{member.name} has {member.size} numbers, for which the file is too small")
+            if member.dtype.kind == "f":
+                check_finite(find_dataset(file, member.name)[()], member.name)
+            else:
+                _check_storage(member)
+
+
+def check_finite(array: np.ndarray, name: str) -> np.ndarray:
+    """Returns the array; a ``ValueError`` names it if it is no weight: not finite, or a negative variance."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    if name.removesuffix(":0").endswith("moving_variance") and array.size and array.min() < 0:
+        raise ValueError(f"{name} holds a negative variance")
+    return array
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _read_list(group: h5py.Group, attribute: str) -> list[str]:
+    stored = group.attrs.get_id(attribute)
+    if len(stored.shape) != 1 or stored.shape[0] * stored.dtype.itemsize > _LONGEST_LIST:
+        raise ValueError(f"{attribute} of {group.name} is no list of names")
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
+
+
+def _check_links(root: h5py.Group) -> None:
+    """Raises ``ValueError`` if anything in a file stands elsewhere or twice."""
+    for member in _members(root):
+        if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
+            raise ValueError(f"{member.name} is stored in another file")
+
+
+def _members(root: h5py.Group) -> Iterator[Any]:
+    """All groups and datasets below a group, each once."""
+    seen = {h5py.h5o.get_info(root.id).addr}
+    groups = [root]
+    while groups:
+        group = groups.pop()
+        for name in group:
+            where = f"{group.name.rstrip('/')}/{name}"
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{where} is a link to somewhere else, which no weight file needs")
+            member = group[name]
+            address = h5py.h5o.get_info(member.id).addr
+            if address in seen or len(seen) >= _MOST_OBJECTS:
+                raise ValueError(f"{where} stands there twice, or there are too many objects")
+            seen.add(address)
+            if isinstance(member, h5py.Group):
+                groups.append(member)
+            yield member
+
+
+def _check_storage(dataset: h5py.Dataset) -> None:
+    if dataset.dtype.hasobject:
+        raise ValueError(f"{dataset.name} is no array of numbers")
+    if dataset.chunks is None:
+        return
+    if any(chunk > size for chunk, size in zip(dataset.chunks, dataset.shape, strict=True)):
+        raise ValueError(f"{dataset.name} is stored in pieces larger than itself")
+    plist = dataset.id.get_create_plist()
+    filters = [plist.get_filter(number)[0] for number in range(plist.get_nfilters())]
+    if not filters:
+        return
+    if filters not in _FILTERS:
+        raise ValueError(f"{dataset.name} is compressed by a filter other than gzip")
+    whole = int(np.prod(dataset.chunks)) * dataset.dtype.itemsize
+    for number in range(dataset.id.get_num_chunks()):
+        _, compressed = dataset.id.read_direct_chunk(dataset.id.get_chunk_info(number).chunk_offset)
+        # HDF5 itself would go on beyond the chunk's end.
+        if len(zlib.decompressobj().decompress(compressed, whole + 1)) > whole:
+            raise ValueError(f"{dataset.name} is damaged: a piece of it is larger than it says")
