@@ -73,6 +73,8 @@ setup(
         "lazy-loader>=0.4,<1",
         # Registers layers with Keras when that is imported; TensorFlow depends on it, too.
         "wrapt>=1.15",
+        # Checks recipes, registry entries and evaluation reports.
+        "pydantic>=2.7,<3",
         "pillow>=10.3,<14",
         "h5py>=3.12.1",
         "filelock>=3.13,<5",

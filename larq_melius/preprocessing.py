@@ -1,13 +1,17 @@
 """From pixels to the numbers a network was trained on."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
 
 import numpy as np
-import tensorflow as tf
+from pydantic import Field
+
+from larq_melius.validation import Items, checked
+
+Interpolation = Literal["bilinear", "bicubic", "box"]
 
 
-@dataclass(frozen=True)
+@checked
 class Preprocessing:
     """How an image becomes the input of a network.
 
@@ -18,16 +22,18 @@ class Preprocessing:
         interpolation: How the crop is resized: ``"bilinear"``, ``"bicubic"`` or ``"box"`` (averages areas).
     """
 
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    crop_fraction: float = 1.0
-    interpolation: str = "bilinear"
+    mean: Items[float]
+    std: Items[Annotated[float, Field(gt=0)]]
+    crop_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    interpolation: Interpolation = "bilinear"
 
     def normalize(self, images: Any) -> Any:
         """Maps pixels of 0 to 255, ``(..., channels)``, to ``(pixels - mean) / std`` in float32.
 
         NumPy arrays (and what converts to them) give NumPy arrays, tensors give tensors.
         """
+        import tensorflow as tf  # takes seconds, and the registry of weights is read without it
+
         channels = images.shape[-1] if hasattr(images, "shape") and len(images.shape) else np.shape(images)[-1]
         # A tensor may not know its channels before it runs, as what tf.io.decode_jpeg returns.
         if channels is not None and channels != len(self.mean):
@@ -44,8 +50,12 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Preprocessing":
-        """The inverse of ``to_dict``."""
-        return cls(**{**fields, "mean": tuple(fields["mean"]), "std": tuple(fields["std"])})
+        """The inverse of ``to_dict``, which also takes lists.
+
+        Raises:
+            ValueError: If a field is missing or unknown, or a value is wrong.
+        """
+        return cls(**fields)
 
 
 #: What the authors' ImageNet networks were trained on: ImageNet's mean and standard deviation, and a center crop

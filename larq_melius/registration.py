@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from filelock import FileLock
 
@@ -11,6 +12,7 @@ from larq_melius.files import write_atomically
 from larq_melius.imagenet import imagenet_classes
 from larq_melius.models.registry import find_variant
 from larq_melius.preprocessing import IMAGENET, Preprocessing
+from larq_melius.stems import Stem
 from larq_melius.weights.records import WeightsRecord, check_tag, read_user_registry, user_registry
 from larq_melius.weights.store import cached_path, file_hash, shipped_path
 
@@ -79,7 +81,7 @@ def add_weights(
     record = WeightsRecord(
         model=variant.name,
         tag=tag,
-        stem=stem,
+        stem=cast(Stem, stem),  # the network was built with it
         convention=convention,
         file=f"{variant.name}_{tag}_{stem}{top}_{digest[:8]}{suffix}".lower(),
         sha256=digest,
@@ -91,7 +93,6 @@ def add_weights(
         source=source,
         license=license,
         include_top=include_top,
-        format="packed" if suffix == ".npz" else "keras",
         bytes=path.stat().st_size,
         top5=top5,
         measured_by=measured_by,

@@ -18,6 +18,7 @@ from larq_melius.converters.importers.binary_padding import mirrored_layers, wit
 from larq_melius.converters.importers.torch_files import read_state
 from larq_melius.models.registry import find_variant
 from larq_melius.reference_implementations import AUTHORS, ReferenceImplementation
+from larq_melius.stems import STEMS
 
 State = Mapping[str, np.ndarray]
 
@@ -220,7 +221,7 @@ def _check_improvement(tensors: State, model: tf.keras.Model) -> None:
 
 def _stem_of(model: tf.keras.Model) -> str:
     names = {layer.name for layer in model.layers}
-    return next(stem for stem in ("grouped", "conv7x7", "thumbnail") if names.issuperset(_STEM_LAYERS[stem]))
+    return next(stem for stem in STEMS if names.issuperset(_STEM_LAYERS[stem]))
 
 
 def _path(layer: tf.keras.layers.Layer, stem: str) -> str:

@@ -7,11 +7,13 @@ from typing import Any
 
 import click
 
+from larq_melius.stems import STEMS
+
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 _OPTIONS = (
     click.option("--weights", help="A tag such as 'imagenet', 'none' for random ones, or a file. [default: its own]"),
-    click.option("--stem", type=click.Choice(["grouped", "conv7x7", "thumbnail"]), help="First layers."),
+    click.option("--stem", type=click.Choice(STEMS), help="First layers."),
     click.option("--convention", type=click.Choice(["authors", "larq_zoo"]), help="Padding convention."),
     click.option("--classes", type=click.IntRange(min=1), help="Number of classes."),
     click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels."),

@@ -9,6 +9,7 @@ import click
 from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
+from larq_melius.stems import STEMS
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -27,7 +28,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--license", required=True, help="SPDX identifier.")
 @click.option("--measured-by", required=True, help="Who measured the accuracy.")
 @click.option("--recipe", type=_FILE, help="The training, for the model card: Markdown, or a text file of settings.")
-@click.option("--stem", type=click.Choice(["grouped", "conv7x7", "thumbnail"]), help="First layers.")
+@click.option("--stem", type=click.Choice(STEMS), help="First layers.")
 @click.option("--convention", type=click.Choice(["authors", "larq_zoo"]), help="Padding convention.")
 @click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels.")
 @click.option("--labels", type=_FILE, help="Names of the classes, one a line. [default: ImageNet's]")

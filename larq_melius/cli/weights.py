@@ -11,8 +11,9 @@ from larq_melius.cli.errors import UserError, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 from larq_melius.cli.publish import publish
+from larq_melius.stems import STEMS
 
-_STEMS = click.Choice(["grouped", "conv7x7", "thumbnail"])
+_STEMS = click.Choice(STEMS)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _IMAGENET_CLASSES = 1000
 

@@ -18,8 +18,6 @@ BATCHNORM_EPSILON = 1e-5
 #: every network, however many groups the convolution has.
 SHUFFLE_GROUPS = 16
 
-STEMS = ("grouped", "conv7x7", "thumbnail")
-
 
 @dataclass(frozen=True)
 class ConvConfig:

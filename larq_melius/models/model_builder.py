@@ -7,8 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from larq_melius.models.blocks import STEMS, he_normal
+from larq_melius.models.blocks import he_normal
 from larq_melius.reference_implementations import ReferenceImplementation, get_reference_implementation
+from larq_melius.stems import STEMS
 from larq_melius.weights.loading import CLASSIFIER, check_weights, convention_of, load_weights
 from larq_melius.weights.records import WeightsRecord
 

@@ -2,20 +2,37 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from larq_melius.imagenet import imagenet_classes
 from larq_melius.preprocessing import Preprocessing
+from larq_melius.stems import Stem
+from larq_melius.validation import Items, OrNone, Share, checked
 from larq_melius.weights.cache import cache_dir
 
 _IMAGENET = "imagenet"
 
+Size = Annotated[int, Field(gt=0)]
 
-@dataclass(frozen=True)
+
+def _class_names(names: Any) -> Any:
+    return _imagenet_names() if names == _IMAGENET else names
+
+
+def _check_file_name(name: str) -> str:
+    # A registry may come from elsewhere: it must not reach beyond the folder of the weights.
+    if name in ("", ".", "..") or re.search(r"[/\\\x00-\x1f:]", name):
+        raise ValueError("must be the plain name of a file, without folders")
+    return name
+
+
+@checked
 class WeightsRecord:
     """One file of trained weights.
 
@@ -27,14 +44,13 @@ class WeightsRecord:
         file: Name of the file.
         sha256: Hash of the file.
         input_shape: Height, width and channels of the images.
-        classes: Names of the classes, in the order of the outputs.
+        classes: Names of the classes, in the order of the outputs; ``"imagenet"`` stands for ImageNet's.
         preprocessing: How images become inputs.
         top1: Share of correct answers on the held-out test or validation split, 0 to 1.
         trained_on: Data set and its split.
         source: How, or by whom, the file was made.
         license: SPDX identifier.
         include_top: Whether the file holds the classifier.
-        format: ``"packed"``, ``"keras"`` (HDF5 or ``.keras``) or ``"larq_zoo"`` (HDF5 of the Larq Zoo).
         urls: Where the file can be downloaded, the first that answers first; empty for files that are there already.
         bytes: Size of the file, if known.
         top5: Share of answers among whose five best is the correct one, if known.
@@ -43,45 +59,38 @@ class WeightsRecord:
 
     model: str
     tag: str
-    stem: str
+    stem: Stem
     convention: str
-    file: str
+    file: Annotated[str, AfterValidator(_check_file_name)]
     sha256: str
-    input_shape: tuple[int, int, int]
-    classes: tuple[str, ...]
+    input_shape: Annotated[tuple[Size, Size, Size], Field(strict=False)]
+    classes: Annotated[Items[str], BeforeValidator(_class_names)]
     preprocessing: Preprocessing
-    top1: float | None
+    top1: OrNone[Share]
     trained_on: str
     source: str
     license: str
     include_top: bool = True
-    format: str = "packed"
-    urls: tuple[str, ...] = ()
-    bytes: int | None = None
-    top5: float | None = None
+    urls: Items[str] = ()
+    bytes: OrNone[Size] = None
+    top5: OrNone[Share] = None
     measured_by: str = ""
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "WeightsRecord":
-        """Builds the record from an entry of the registry, where ``"imagenet"`` stands for ImageNet's class names.
+        """Builds the record from an entry of a registry.
 
         Raises:
-            ValueError: If a field is missing or unknown.
+            ValueError: If a field is missing or unknown, or a value is wrong.
         """
+        # Earlier versions wrote a format, which the file itself shows.
+        values = {name: value for name, value in fields.items() if name != "format"}
         try:
-            height, width, channels = fields["input_shape"]
-            named = fields["classes"] == _IMAGENET
-            return cls(
-                **{
-                    **fields,
-                    "input_shape": (height, width, channels),
-                    "classes": _imagenet_names() if named else tuple(fields["classes"]),
-                    "preprocessing": Preprocessing.from_dict(fields["preprocessing"]),
-                    "urls": tuple(fields.get("urls", ())),
-                }
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"The entry of {fields.get('file', 'a weight file')} is not right: {error}.") from error
+            if isinstance(values.get("preprocessing"), dict):
+                values["preprocessing"] = Preprocessing.from_dict(values["preprocessing"])
+            return cls(**values)
+        except ValueError as error:
+            raise ValueError(f"The entry of {fields.get('file', 'a weight file')} is wrong: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of the registry."""

@@ -16,6 +16,7 @@ import tensorflow as tf
 import larq_melius
 from larq_melius.files import write_atomically
 from larq_melius.reference_implementations import AUTHORS
+from larq_melius.stems import Stem
 from larq_melius.weights import WeightsRecord, save_packed
 from larq_melius.zoo.classifiers import Classifier
 from larq_melius.zoo.data import ImageDataset, load_data
@@ -27,7 +28,7 @@ from larq_melius.zoo.training.trainer import train
 
 MODEL = "MeliusNetTiny"
 TAG = "digits"
-STEM = "thumbnail"
+STEM: Stem = "thumbnail"
 WEIGHTS_FILE = "meliusnet_tiny_digits.npz"
 
 _SOURCE = (

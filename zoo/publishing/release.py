@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import larq as lq
@@ -20,6 +20,7 @@ from larq_melius.models.registry import find_variant
 from larq_melius.models.variants import Variant
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.reference_implementations import AUTHORS
+from larq_melius.stems import Stem
 from larq_melius.weights.packed import save_packed
 from larq_melius.weights.records import WeightsRecord, check_tag, find_record
 from larq_melius.weights.store import file_hash
@@ -214,9 +215,9 @@ def _write(
     record = WeightsRecord(
         model=trained.variant.name,
         tag=tag,
-        stem=trained.stem,
+        stem=cast(Stem, trained.stem),
         convention=trained.convention,
-        file="",
+        file=paths[0].name,
         sha256="",
         input_shape=trained.input_shape,
         classes=trained.classes,

@@ -107,7 +107,7 @@ def _second_stage(
     folder = folder / "first_stage"
     first = replace(
         recipe,
-        quantization=str(recipe.first_stage),
+        quantization=recipe.first_stage or recipe.quantization,
         epochs=recipe.first_stage_epochs or recipe.epochs,
         first_stage=None,
         first_stage_epochs=None,
