@@ -5,9 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# A strict editable install links the files there are: a new file asks for a new install.
+# A strict editable install links the files there are and builds the delegate: a new file, or a change of its sources,
+# asks for a new install.
 FILES := $(shell find larq_melius zoo converters runtime -type f -not -path '*/__pycache__/*' | sort | cksum | cut -d ' ' -f 1)
 INSTALLED := $(VENV)/installed-$(FILES)
+DELEGATE_SOURCES := $(shell find runtime/CMakeLists.txt runtime/delegate -type f)
 INTEROP := .venv-interop
 
 # Processes that run tests, each of them whole modules, in the order of tests/conftest.py: the longest first.
@@ -21,7 +23,7 @@ RUN := cd tests && ../$(BIN)/python -m
 
 install: $(INSTALLED)
 
-$(INSTALLED): setup.py pyproject.toml
+$(INSTALLED): setup.py pyproject.toml $(DELEGATE_SOURCES)
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install -qq --editable '.[dev]' --config-settings editable_mode=strict

@@ -1,9 +1,20 @@
-"""Builds larq-melius: ``zoo/``, ``converters/`` and ``runtime/`` install as subpackages of ``larq_melius``."""
+"""Builds larq-melius: ``zoo/``, ``converters/`` and ``runtime/`` install as subpackages of ``larq_melius``.
 
+CMake builds the delegate, a shared library in C++, on the way. Where that fails, the package is installed without it.
+"""
+
+import os
 import re
+import shutil
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
+from typing import ClassVar
 
-from setuptools import find_packages, setup
+from setuptools import Command, find_packages, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build import build
 
 ROOT = Path(__file__).parent
 # Import package and the folder it is kept in.
@@ -23,6 +34,93 @@ version = re.search(r'__version__ = "(.+)"', (ROOT / "larq_melius/version.py").r
 if version is None:
     raise RuntimeError("larq_melius/version.py does not set __version__.")
 
+DELEGATE = "liblarq_melius_delegate" + (".dylib" if sys.platform == "darwin" else ".so")
+
+
+class BuildDelegate(Command):
+    """Builds the delegate into ``larq_melius.runtime``, or puts ``LARQ_MELIUS_PREBUILT_DELEGATE`` there."""
+
+    description = "build the TFLite delegate with CMake"
+    user_options: ClassVar[list[tuple[str, str | None, str]]] = []
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        self.build_lib = ""
+        self.build_temp = ""
+
+    def finalize_options(self) -> None:
+        build_py = self.get_finalized_command("build_py")
+        self.build_lib = self.build_lib or build_py.build_lib
+        self.build_temp = self.build_temp or self.get_finalized_command("build").build_temp
+
+    def run(self) -> None:
+        prebuilt = os.environ.get("LARQ_MELIUS_PREBUILT_DELEGATE")
+        try:
+            library = Path(prebuilt) if prebuilt else self._build()
+        except (OSError, subprocess.CalledProcessError) as error:
+            self.warn(
+                "larq-melius is installed without its delegate, which takes CMake, Ninja and a C++17 compiler "
+                f"({error}): exported networks will run in Larq Compute Engine's interpreter."
+            )
+            self._output.unlink(missing_ok=True)  # One of an earlier build would not be what is installed now.
+            return
+        self._output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(library, self._output)
+
+    @property
+    def _output(self) -> Path:
+        return Path(self.build_lib, "larq_melius/runtime", DELEGATE)
+
+    def _build(self) -> Path:
+        """Runs CMake, and says where the library is."""
+        # Without build isolation, cmake and ninja may be in this environment, which need not be on PATH.
+        path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+        folder = Path(self.build_temp, "delegate").absolute()
+        environment = {**os.environ, "PATH": path}
+        configure = ["-S", ROOT / "runtime", "-B", folder, "-G", "Ninja", "-DLARQ_MELIUS_TESTS=OFF"]
+        for arguments in (["--fresh", *configure], ["--build", folder]):
+            cmake = shutil.which("cmake", path=path)
+            if cmake is None:
+                raise FileNotFoundError("There is no cmake.")
+            subprocess.run([cmake, *arguments], env=environment, check=True)
+        return folder / DELEGATE
+
+    def get_source_files(self) -> list[str]:
+        return [
+            path.as_posix()
+            for pattern in ("CMake*", "delegate/**/*", "tests/**/*")
+            for path in sorted(Path("runtime").glob(pattern))
+            if path.is_file()
+        ]
+
+    def get_outputs(self) -> list[str]:
+        return [str(self._output)] if self._output.exists() else []
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+
+class Build(build):
+    """Builds the delegate beside the modules."""
+
+    sub_commands: ClassVar = [*build.sub_commands, ("build_delegate", None)]
+
+
+class BdistWheel(bdist_wheel):
+    """Names a wheel with a delegate after its platform: the library needs no particular Python."""
+
+    def run(self) -> None:
+        self.run_command("build")
+        self.root_is_pure = not self.get_finalized_command("build_delegate").get_outputs()
+        # "install" asks this to tell packages for one platform from those for all.
+        self.distribution.has_ext_modules = lambda: not self.root_is_pure
+        super().run()
+
+    def get_tag(self) -> tuple[str, str, str]:
+        python, abi, platform = super().get_tag()
+        return (python, abi, platform) if self.root_is_pure else ("py3", "none", platform)
+
+
 TRAIN = [
     "tensorflow-datasets>=4.9.9,<5",
     # tensorflow-datasets imports it to prepare a data set, but does not ask for it on every version of Python.
@@ -40,10 +138,14 @@ DEV = [
     "import-linter>=2.9,<3",
     "build>=1.2,<2",
     "setuptools>=77",
+    # Build the delegate and its tests.
+    "cmake>=3.24",
+    "ninja>=1.11",
     "types-tabulate>=0.9",
 ]
 
 setup(
+    cmdclass={"build": Build, "build_delegate": BuildDelegate, "bdist_wheel": BdistWheel},
     name="larq-melius",
     version=version.group(1),
     description="A Keras/Larq model zoo for MeliusNet, with TFLite export through Larq Compute Engine",
@@ -57,6 +159,7 @@ setup(
     package_data={
         "larq_melius": ["py.typed", "*.pyi", "data/*", "weights/*.json"],
         "larq_melius.converters": ["*.pyi"],
+        "larq_melius.runtime": ["*.pyi"],
         "larq_melius.zoo.paper": ["paper.json"],
         "larq_melius.zoo.runs": ["authors_curves.csv"],
     },
@@ -66,6 +169,8 @@ setup(
         "larq>=0.14,<0.15",
         # There is no wheel for Linux on ARM; models, weights and training work there without it.
         "larq-compute-engine>=0.16,<0.17; platform_machine != 'aarch64'",
+        # Runs exported networks, with the delegate. 1.1.2 is the first version that has the schema of TFLite.
+        "ai-edge-litert>=1.1.2,<3",
         "numpy>=1.26,<2",
         "flatbuffers>=25.9.23",
         "click>=8.2,<9",

@@ -1,5 +1,8 @@
-"""Running exported networks on the machine at hand."""
+"""Running exported networks on the machine at hand.
 
-from larq_melius.runtime.lce_interpreter import make_interpreter
+Needs NumPy and ai-edge-litert, but neither TensorFlow nor Larq: importing it takes a moment, on a small computer too.
+"""
 
-__all__ = ["make_interpreter"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,8 +15,10 @@ import tensorflow as tf
 from filelock import FileLock
 
 import larq_melius  # noqa: F401 - selects legacy Keras before a test module imports Larq
+from larq_melius.runtime import find_library
 
 TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 
 pytest.register_assert_rewrite("data_batches", "training_runs")
 
@@ -84,6 +86,19 @@ def randomize() -> Callable[..., None]:
     Fresh batch norms do nothing, and hide what goes wrong with them.
     """
     return _randomize
+
+
+@pytest.fixture(scope="session")
+def delegate_library() -> Path:
+    """The delegate: that of the environment or the installation, or else what CMake builds from the sources."""
+    given = find_library()
+    if given is not None:
+        return given
+    (ROOT / "build").mkdir(exist_ok=True)
+    with FileLock(ROOT / "build/runtime.lock"):
+        for command in (["--preset", "release", "-DLARQ_MELIUS_TESTS=OFF"], ["--build", "--preset", "release"]):
+            subprocess.run(["cmake", *command], cwd=ROOT / "runtime", check=True, stdout=subprocess.DEVNULL)
+    return ROOT / "build/runtime/release/liblarq_melius_delegate.so"
 
 
 @pytest.fixture

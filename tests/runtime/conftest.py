@@ -1,7 +1,5 @@
 """Fixtures of the delegate's tests."""
 
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,22 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, load_delegate
-from filelock import FileLock
-
-_ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def delegate_library() -> Path:
-    """The delegate: LARQ_MELIUS_DELEGATE_LIBRARY, or what CMake builds from the sources."""
-    given = os.environ.get("LARQ_MELIUS_DELEGATE_LIBRARY")
-    if given:
-        return Path(given)
-    (_ROOT / "build").mkdir(exist_ok=True)
-    with FileLock(_ROOT / "build/runtime.lock"):
-        for command in (["--preset", "release", "-DLARQ_MELIUS_TESTS=OFF"], ["--build", "--preset", "release"]):
-            subprocess.run(["cmake", *command], cwd=_ROOT / "runtime", check=True, stdout=subprocess.DEVNULL)
-    return _ROOT / "build/runtime/release/liblarq_melius_delegate.so"
 
 
 @pytest.fixture(scope="session")

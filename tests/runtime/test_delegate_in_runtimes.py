@@ -8,33 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter, load_delegate
-from lce_models import ModelBuilder, convolve_signs, pack_bits, signs
-
-
-def small_network(size=6, seed=0):
-    """LceQuantize, LceBconv2d, LceBMaxPool2d, LceDequantize, and the function that it computes."""
-    rng = np.random.default_rng(seed)
-    kernel = rng.choice([-1, 1], (40, 3, 3, 20))
-    thresholds = rng.integers(80, 100, 40).astype("i4")
-    builder = ModelBuilder()
-    x = builder.tensor([1, size, size, 20])
-    bits, conv, pooled = (builder.tensor([1, size, size, n], "int32") for n in (1, 2, 2))
-    y = builder.tensor([1, size // 2, size // 2, 40])
-    builder.custom("LceQuantize", [x], [bits])
-    keys = ["stride_height", "stride_width", "dilation_height_factor", "dilation_width_factor", "pad_values"]
-    options = {**dict.fromkeys(keys, 1), "padding": 0, "channels_in": 20, "fused_activation_function": 0}
-    constants = [builder.constant(pack_bits(kernel < 0)), -1, -1, builder.constant(thresholds)]
-    builder.custom("LceBconv2d", [bits, *constants], [conv], options)
-    window = dict.fromkeys(["filter_height", "filter_width", "stride_height", "stride_width"], 2)
-    builder.custom("LceBMaxPool2d", [conv], [pooled], {**window, "padding": 1})
-    builder.custom("LceDequantize", [pooled], [y])
-
-    def compute(values):
-        negative = 180 - convolve_signs(np.where(values < 0, -1, 1), kernel, same=True) > 2 * thresholds
-        n, h, w, c = negative.shape
-        return np.where(negative.reshape(n, h // 2, 2, w // 2, 2, c).all(axis=(2, 4)), -1, 1)
-
-    return builder.finish([x], [y]), compute
+from lce_models import pack_bits, signs, small_network
 
 
 def predict(interpreter, x):
