@@ -1,4 +1,7 @@
-"""Writes and reads flatbuffer tables by field number, for schemas of which there is no generated code at hand."""
+"""Writes and reads flatbuffer tables by field number, for schemas without generated code.
+
+A field's number is its place in the schema's declaration of the table, from 0.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +29,7 @@ class UInt32:
 
 @dataclass(frozen=True)
 class Offset:
-    """A table, string or vector that was written already."""
+    """A table, string or vector that has already been written."""
 
     position: int
 
@@ -41,16 +44,16 @@ class TableWriter:
         self._builder = flatbuffers.Builder(256)
 
     def table(self, fields: Mapping[int, Value]) -> Offset:
-        """Writes a table of values by field number."""
+        """Writes a table of values by field number; zeros take up no room and read as zero."""
         self._builder.StartObject(max(fields, default=-1) + 1)
-        for slot, field in fields.items():
-            match field:
-                case Int8(value):
-                    self._builder.PrependInt8Slot(slot, value, 0)
-                case UInt32(value):
-                    self._builder.PrependUint32Slot(slot, value, 0)
+        for field, value in fields.items():
+            match value:
+                case Int8(number):
+                    self._builder.PrependInt8Slot(field, number, 0)
+                case UInt32(number):
+                    self._builder.PrependUint32Slot(field, number, 0)
                 case Offset(position):
-                    self._builder.PrependUOffsetTRelativeSlot(slot, position, 0)
+                    self._builder.PrependUOffsetTRelativeSlot(field, position, 0)
         return Offset(self._builder.EndObject())
 
     def tables(self, tables: Sequence[Offset]) -> Offset:
@@ -69,48 +72,48 @@ class TableWriter:
         return Offset(self._builder.CreateNumpyVector(np.asarray(values, "<f4")))
 
     def finish(self, root: Offset, file_identifier: bytes) -> bytes:
-        """Returns the buffer, which begins at the table ``root``."""
+        """Returns the buffer whose root table is ``root``."""
         self._builder.Finish(root.position, file_identifier=file_identifier)
         return bytes(self._builder.Output())
 
 
 class TableReader:
-    """Reads the fields of one table; what is absent reads as zero, empty or ``None``."""
+    """Reads the fields of one table; an absent field reads as zero, empty or ``None``."""
 
     def __init__(self, buffer: bytes, position: int) -> None:
         self._table = Table(bytearray(buffer), position)
 
     @classmethod
     def root(cls, buffer: bytes) -> "TableReader":
-        """The table at which a buffer begins."""
+        """The root table of a buffer."""
         return cls(buffer, encode.Get(types.UOffsetTFlags.packer_type, buffer, 0))
 
-    def _offset(self, slot: int) -> int:
-        return int(self._table.Offset(4 + 2 * slot))
+    def _offset(self, field: int) -> int:
+        return int(self._table.Offset(4 + 2 * field))
 
-    def byte(self, slot: int) -> int:
+    def byte(self, field: int) -> int:
         """A value of one byte."""
-        offset = self._offset(slot)
+        offset = self._offset(field)
         return int(self._table.Get(types.Int8Flags, offset + self._table.Pos)) if offset else 0
 
-    def text(self, slot: int) -> str:
+    def text(self, field: int) -> str:
         """A string."""
-        offset = self._offset(slot)
+        offset = self._offset(field)
         return bytes(self._table.String(offset + self._table.Pos)).decode("utf-8") if offset else ""
 
-    def floats(self, slot: int) -> list[float]:
+    def floats(self, field: int) -> list[float]:
         """A vector of 32-bit floats."""
-        offset = self._offset(slot)
+        offset = self._offset(field)
         return [float(value) for value in self._table.GetVectorAsNumpy(types.Float32Flags, offset)] if offset else []
 
-    def table(self, slot: int) -> "TableReader | None":
+    def table(self, field: int) -> "TableReader | None":
         """A table, or the value of a union."""
-        offset = self._offset(slot)
+        offset = self._offset(field)
         return self._at(self._table.Indirect(offset + self._table.Pos)) if offset else None
 
-    def tables(self, slot: int) -> Iterator["TableReader"]:
+    def tables(self, field: int) -> Iterator["TableReader"]:
         """The tables of a vector."""
-        offset = self._offset(slot)
+        offset = self._offset(field)
         if offset:
             start = self._table.Vector(offset)
             for index in range(self._table.VectorLen(offset)):

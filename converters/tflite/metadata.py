@@ -1,9 +1,10 @@
 """TFLite Metadata: what a flatbuffer says about its input, its output and its labels.
 
 Android's and MediaPipe's tools and Netron read it (https://ai.google.dev/edge/litert/models/metadata). It is a
-flatbuffer of its own inside the model's, by the schema ``metadata_schema.fbs``; the labels are files in a zip archive
-behind the model. Nothing maintained and light writes it, so this module does, in the handful of tables an image
-classifier needs. What the schema has no place for (crop and interpolation) stands in a second block, as JSON.
+flatbuffer of its own inside the model's; the labels are a file in a zip archive behind the model. No maintained package
+offers generated code for its schema without OpenCV, Matplotlib and an audio library (mediapipe) or at all (tflite,
+ai-edge-litert; tflite-support ended in 2023), so ``metadata_schema`` names the few tables that an image classifier
+needs. What the schema has no field for (crop and interpolation) goes into a second block, as JSON.
 """
 
 import io
@@ -14,19 +15,31 @@ from dataclasses import dataclass
 
 from larq_melius.converters.tflite import flatbuffer as fb
 from larq_melius.converters.tflite.flatbuffer_tables import Int8, TableReader, TableWriter, UInt32, Value
+from larq_melius.converters.tflite.metadata_schema import (
+    FILE_IDENTIFIER,
+    AssociatedFileField,
+    AssociatedFileType,
+    ColorSpaceType,
+    ContentField,
+    ContentProperties,
+    ImagePropertiesField,
+    ImageSizeField,
+    ModelMetadataField,
+    NormalizationOptionsField,
+    ProcessUnitField,
+    ProcessUnitOptions,
+    StatsField,
+    SubGraphMetadataField,
+    TensorMetadataField,
+)
 from larq_melius.preprocessing import Preprocessing
 
 _METADATA_NAME = "TFLITE_METADATA"
 _OWN_NAME = "LARQ_MELIUS"
-_IDENTIFIER = b"M001"
 _MIN_PARSER_VERSION = "1.0.0"
 _LABELS_FILE = "labels.txt"
 
-# Members of the schema's enumerations and unions.
-_LABELS_OF_AXIS = 2
-_COLOR_SPACES = {3: 1, 1: 2}
-_FEATURE_PROPERTIES, _IMAGE_PROPERTIES = 1, 2
-_NORMALIZATION_OPTIONS = 1
+_COLOR_SPACES = {1: ColorSpaceType.GRAYSCALE, 3: ColorSpaceType.RGB}
 
 
 @dataclass(frozen=True)
@@ -81,21 +94,21 @@ def read_metadata(data: bytes) -> TFLiteMetadata | None:
         return None
     graph = model.subgraphs[0]
     shape = tuple(int(size) for size in graph.tensors[graph.inputs[0]].shape)
-    if encoded[4:8] != _IDENTIFIER:
+    if encoded[4:8] != FILE_IDENTIFIER:
         raise ValueError("the TFLite metadata is damaged")
     own = json.loads(fb.get_model_metadata(model, _OWN_NAME) or b"{}")
     root = TableReader.root(encoded)
-    subgraph = next(root.tables(3), None)
-    image = next(subgraph.tables(2), None) if subgraph else None
-    scores = next(subgraph.tables(3), None) if subgraph else None
+    subgraph = next(root.tables(ModelMetadataField.SUBGRAPH_METADATA), None)
+    image = next(subgraph.tables(SubGraphMetadataField.INPUT_TENSOR_METADATA), None) if subgraph else None
+    scores = next(subgraph.tables(SubGraphMetadataField.OUTPUT_TENSOR_METADATA), None) if subgraph else None
     normalization = _normalization(image) if image else None
     if normalization is None or len(shape) != 4:
         return None
     mean, std = normalization
     channels = shape[3]
     return TFLiteMetadata(
-        name=root.text(0),
-        description=root.text(1),
+        name=root.text(ModelMetadataField.NAME),
+        description=root.text(ModelMetadataField.DESCRIPTION),
         input_shape=(shape[1], shape[2], channels),
         preprocessing=Preprocessing(
             mean=_per_channel(mean, channels),
@@ -104,8 +117,8 @@ def read_metadata(data: bytes) -> TFLiteMetadata | None:
             interpolation=own.get("interpolation", "bilinear"),
         ),
         labels=_labels(data, scores) if scores else (),
-        license=root.text(5),
-        version=root.text(2),
+        license=root.text(ModelMetadataField.LICENSE),
+        version=root.text(ModelMetadataField.VERSION),
     )
 
 
@@ -118,19 +131,23 @@ def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
 
 
 def _normalization(image: TableReader) -> tuple[list[float], list[float]] | None:
-    for unit in image.tables(4):
-        if unit.byte(0) == _NORMALIZATION_OPTIONS:
-            options = unit.table(1)
-            return (options.floats(0), options.floats(1)) if options else None
+    """The means and standard deviations of an image's normalization, or ``None`` if it has none."""
+    for unit in image.tables(TensorMetadataField.PROCESS_UNITS):
+        if unit.byte(ProcessUnitField.OPTIONS_TYPE) == ProcessUnitOptions.NORMALIZATION_OPTIONS:
+            options = unit.table(ProcessUnitField.OPTIONS)
+            if options is None:
+                return None
+            return options.floats(NormalizationOptionsField.MEAN), options.floats(NormalizationOptionsField.STD)
     return None
 
 
 def _labels(data: bytes, scores: TableReader) -> tuple[str, ...]:
-    for file in scores.tables(6):
-        if file.byte(2) == _LABELS_OF_AXIS:
+    for file in scores.tables(TensorMetadataField.ASSOCIATED_FILES):
+        if file.byte(AssociatedFileField.TYPE) == AssociatedFileType.TENSOR_AXIS_LABELS:
+            name = file.text(AssociatedFileField.NAME)
             try:
                 with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                    return tuple(archive.read(file.text(0)).decode("utf-8").splitlines())
+                    return tuple(archive.read(name).decode("utf-8").splitlines())
             except (zipfile.BadZipFile, KeyError) as error:
                 raise ValueError(f"the label file of the TFLite metadata is missing: {error}") from error
     return ()
@@ -147,42 +164,82 @@ def _append_file(data: bytes, name: str, text: str) -> bytes:
 
 
 def _encode(metadata: TFLiteMetadata) -> bytes:
+    """The metadata as a flatbuffer, without the labels themselves."""
     writer = TableWriter()
+    image = _describe_image(writer, metadata)
+    scores = _describe_scores(writer, metadata)
+    subgraph = writer.table(
+        {
+            SubGraphMetadataField.INPUT_TENSOR_METADATA: writer.tables([writer.table(image)]),
+            SubGraphMetadataField.OUTPUT_TENSOR_METADATA: writer.tables([writer.table(scores)]),
+        }
+    )
+    root = writer.table(
+        {
+            ModelMetadataField.NAME: writer.text(metadata.name),
+            ModelMetadataField.DESCRIPTION: writer.text(metadata.description),
+            ModelMetadataField.VERSION: writer.text(metadata.version),
+            ModelMetadataField.SUBGRAPH_METADATA: writer.tables([subgraph]),
+            ModelMetadataField.LICENSE: writer.text(metadata.license),
+            ModelMetadataField.MIN_PARSER_VERSION: writer.text(_MIN_PARSER_VERSION),
+        }
+    )
+    return writer.finish(root, FILE_IDENTIFIER)
+
+
+def _describe_image(writer: TableWriter, metadata: TFLiteMetadata) -> dict[int, Value]:
+    """The fields of the input's ``TensorMetadata``."""
     height, width, channels = metadata.input_shape
     mean, std = metadata.preprocessing.mean, metadata.preprocessing.std
-    size = writer.table({0: UInt32(width), 1: UInt32(height)})
-    properties = writer.table({0: Int8(_COLOR_SPACES.get(channels, 0)), 1: size})
-    options = writer.table({0: writer.floats(mean), 1: writer.floats(std)})
-    statistics = {
-        0: writer.floats([(255 - m) / s for m, s in zip(mean, std, strict=True)]),
-        1: writer.floats([-m / s for m, s in zip(mean, std, strict=True)]),
+    size = writer.table({ImageSizeField.WIDTH: UInt32(width), ImageSizeField.HEIGHT: UInt32(height)})
+    color_space = _COLOR_SPACES.get(channels, ColorSpaceType.UNKNOWN)
+    properties = writer.table(
+        {ImagePropertiesField.COLOR_SPACE: Int8(color_space), ImagePropertiesField.DEFAULT_SIZE: size}
+    )
+    normalization = writer.table(
+        {NormalizationOptionsField.MEAN: writer.floats(mean), NormalizationOptionsField.STD: writer.floats(std)}
+    )
+    stats: dict[int, Value] = {
+        StatsField.MAX: writer.floats([(255 - m) / s for m, s in zip(mean, std, strict=True)]),
+        StatsField.MIN: writer.floats([-m / s for m, s in zip(mean, std, strict=True)]),
     }
-    image: dict[int, Value] = {
-        0: writer.text("image"),
-        1: writer.text(f"Image of {height}x{width} pixels, {channels} channels, normalized from 0..255."),
-        3: writer.table({0: Int8(_IMAGE_PROPERTIES), 1: properties}),
-        4: writer.tables([writer.table({0: Int8(_NORMALIZATION_OPTIONS), 1: options})]),
-        5: writer.table(statistics),
+    description = f"Image of {height}x{width} pixels, {channels} channels, normalized from 0..255."
+    content: dict[int, Value] = {
+        ContentField.CONTENT_PROPERTIES_TYPE: Int8(ContentProperties.IMAGE_PROPERTIES),
+        ContentField.CONTENT_PROPERTIES: properties,
     }
-    outputs: dict[int, Value] = {
-        0: writer.text("predictions"),
-        1: writer.text("One score per class."),
-        3: writer.table({0: Int8(_FEATURE_PROPERTIES), 1: writer.table({})}),
+    process_unit: dict[int, Value] = {
+        ProcessUnitField.OPTIONS_TYPE: Int8(ProcessUnitOptions.NORMALIZATION_OPTIONS),
+        ProcessUnitField.OPTIONS: normalization,
+    }
+    return {
+        TensorMetadataField.NAME: writer.text("image"),
+        TensorMetadataField.DESCRIPTION: writer.text(description),
+        TensorMetadataField.CONTENT: writer.table(content),
+        TensorMetadataField.PROCESS_UNITS: writer.tables([writer.table(process_unit)]),
+        TensorMetadataField.STATS: writer.table(stats),
+    }
+
+
+def _describe_scores(writer: TableWriter, metadata: TFLiteMetadata) -> dict[int, Value]:
+    """The fields of the output's ``TensorMetadata``."""
+    scores: dict[int, Value] = {
+        TensorMetadataField.NAME: writer.text("predictions"),
+        TensorMetadataField.DESCRIPTION: writer.text("One score per class."),
+        TensorMetadataField.CONTENT: writer.table(
+            {
+                ContentField.CONTENT_PROPERTIES_TYPE: Int8(ContentProperties.FEATURE_PROPERTIES),
+                ContentField.CONTENT_PROPERTIES: writer.table({}),
+            }
+        ),
     }
     if metadata.labels:
-        labels: dict[int, Value] = {
-            0: writer.text(_LABELS_FILE),
-            1: writer.text("Names of the classes, one a line."),
-            2: Int8(_LABELS_OF_AXIS),
-        }
-        outputs[6] = writer.tables([writer.table(labels)])
-    subgraph = writer.table({2: writer.tables([writer.table(image)]), 3: writer.tables([writer.table(outputs)])})
-    root: dict[int, Value] = {
-        0: writer.text(metadata.name),
-        1: writer.text(metadata.description),
-        2: writer.text(metadata.version),
-        3: writer.tables([subgraph]),
-        5: writer.text(metadata.license),
-        7: writer.text(_MIN_PARSER_VERSION),
-    }
-    return writer.finish(writer.table(root), _IDENTIFIER)
+        labels = writer.table(
+            {
+                AssociatedFileField.NAME: writer.text(_LABELS_FILE),
+                AssociatedFileField.DESCRIPTION: writer.text("Names of the classes, one a line."),
+                AssociatedFileField.TYPE: Int8(AssociatedFileType.TENSOR_AXIS_LABELS),
+            }
+        )
+        scores[TensorMetadataField.ASSOCIATED_FILES] = writer.tables([labels])
+    return scores
