@@ -93,8 +93,8 @@ The same seed gives the same weights on the same kind of machine and version of 
 
 ## Limits
 
-- Only digits like those of the data set: centered, filling the image, **light strokes on black**. Invert dark strokes on
-  paper first. Whatever else it is shown, it names a digit.
+- Only digits like those of the data set: centered, filling the image, **light strokes on black**. Invert dark strokes
+  on paper first. Whatever else it is shown, it names a digit.
 - All parts share the data set's 13 writers, since it does not tell who wrote what. Expect less of a new hand.
 - The probabilities are less extreme than those of a network trained without label smoothing.
 
