@@ -10,10 +10,8 @@ from larq_melius.models.model_builder import MIN_SIZE
 from larq_melius.models.registry import find_variant
 from larq_melius.zoo.data import ImageDataset
 from larq_melius.zoo.recipes.recipe import Recipe
-from larq_melius.zoo.training.binary_convolution import with_shifted_padding
-from larq_melius.zoo.training.grouped_convolution import with_split_groups
 from larq_melius.zoo.training.precision import precision
-from larq_melius.zoo.training.quantization import with_quantization
+from larq_melius.zoo.training.substitutions import pad_with_zeros, quantize_as, split_groups, substitute
 
 _BUILDERS = {"MeliusNet": MeliusNet, "ResNetE": ResNetE}
 
@@ -42,17 +40,25 @@ def network_stem(recipe: Recipe, data: ImageDataset) -> str:
 
 
 def build_network(recipe: Recipe, data: ImageDataset, *, logits: bool = True) -> tf.keras.Model:
-    """Builds the network for the images and classes of a data set, with its initial weights.
+    """Builds the network for the images and classes of a data set, with its initial weights and quantization.
 
     Args:
         recipe: Names the network.
         data: Gives the shape of the images and the number of classes.
         logits: Whether the network ends in logits, or in softmax.
 
+    Returns:
+        A network from ``(batch, *data.input_shape)`` to ``(batch, classes)``.
+
     Raises:
-        OSError: If the weights cannot be had.
+        OSError: If the weights cannot be loaded.
         ValueError: If there is no such network, it cannot take such images, or the weights do not fit.
     """
+    return substitute(_binary_network(recipe, data, logits=logits), *quantize_as(recipe.quantization))
+
+
+def _binary_network(recipe: Recipe, data: ImageDataset, *, logits: bool) -> tf.keras.Model:
+    """The network before its quantization is changed."""
     stem = network_stem(recipe, data)
     if min(data.input_shape[:2]) < MIN_SIZE[stem]:
         raise ValueError(
@@ -69,7 +75,7 @@ def build_network(recipe: Recipe, data: ImageDataset, *, logits: bool = True) ->
     )
     if recipe.initial_weights is not None:
         _start_from(model, recipe, options)
-    return with_quantization(model, recipe.quantization)
+    return model
 
 
 def _function(recipe: Recipe) -> Any:
@@ -102,10 +108,11 @@ def _start_from(model: tf.keras.Model, recipe: Recipe, options: dict[str, Any]) 
 
 
 def training_network(recipe: Recipe, data: ImageDataset) -> tf.keras.Model:
-    """The network as it is trained on the devices of this machine, ending in logits."""
-    model = with_shifted_padding(build_network(recipe, data))
+    """The network of ``build_network`` as it is trained on the devices of this machine, ending in logits."""
+    substitutions = [*quantize_as(recipe.quantization), pad_with_zeros]
     if not tf.config.list_physical_devices("GPU"):
-        model = with_split_groups(model)
+        substitutions.append(split_groups)
+    model = substitute(_binary_network(recipe, data, logits=True), *substitutions)
     if recipe.synchronize_batchnorm:
         _synchronize_batchnorm(model)
     return model
@@ -118,7 +125,7 @@ def deployed_network(recipe: Recipe, data: ImageDataset) -> tf.keras.Model:
 
 
 def _synchronize_batchnorm(model: tf.keras.Model) -> None:
-    """Has every batch norm take its statistics over the images of all replicas, and not over each one's own."""
+    """Synchronizes batch-norm statistics across replicas."""
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.synchronized = True
