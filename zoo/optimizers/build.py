@@ -6,10 +6,9 @@ from typing import Any
 import tensorflow as tf
 
 from larq_melius.zoo.optimizers.radam import RAdam
+from larq_melius.zoo.optimizers.sgd import SGD
 
-_OPTIMIZERS = {"radam": RAdam, "adam": tf.keras.optimizers.Adam, "sgd": tf.keras.optimizers.SGD}
-#: What GluonCV, with which the authors trained, has for SGD; Keras has none.
-_SGD_MOMENTUM = 0.9
+_OPTIMIZERS = {"radam": RAdam, "adam": tf.keras.optimizers.Adam, "sgd": SGD}
 
 
 def make_optimizer(
@@ -34,7 +33,9 @@ def make_optimizer(
         beta_2: Decay of their second moment.
         epsilon: Their epsilon.
         momentum: Momentum of SGD; 0.9 unless told otherwise.
-        weight_decay: Decoupled weight decay, per step and unit of learning rate.
+        weight_decay: Weight decay of all parameters. For RAdam and Adam it is decoupled (AdamW): a weight shrinks by
+            this share, times the rate, in each step. For SGD it is an L2 penalty: this share of a weight is added to
+            its gradient, and goes through the momentum.
         ema_momentum: Decay of the moving average of the weights; none is kept unless told.
         clip_norm: Largest norm of all gradients together.
         jit_compile: Whether XLA compiles the update; Keras does so on GPUs only.
@@ -49,8 +50,6 @@ def make_optimizer(
     for argument in foreign:
         if own[argument] is not None:
             raise ValueError(f"{name} has no {argument}, but it was set to {own[argument]}.")
-    if name == "sgd" and momentum is None:
-        own["momentum"] = _SGD_MOMENTUM
     options = {key: value for key, value in own.items() if value is not None}
     if ema_momentum is not None:
         options |= {"use_ema": True, "ema_momentum": ema_momentum}

@@ -65,8 +65,9 @@ class Recipe:
         beta_1: Decay of the first moment of RAdam and Adam.
         beta_2: Decay of the second moment.
         epsilon: Their epsilon.
-        momentum: Fraction of SGD.
-        weight_decay: Decoupled weight decay, per step and learning rate.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay: decoupled, per step and learning rate, for RAdam and Adam (as AdamW's); for SGD an
+            L2 penalty, added to the gradient before the momentum (as GluonCV's).
         clip_norm: Largest norm of all gradients together.
         label_smoothing: Share of the target's probability that is spread over all classes.
         ema_momentum: Decay of an exponential moving average of the weights, which is then what is evaluated and

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from larq_melius.zoo.optimizers import RAdam, WarmupConstant, make_optimizer, scaled_rate
+from larq_melius.zoo.optimizers import SGD, RAdam, WarmupConstant, make_optimizer, scaled_rate
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from larq_melius.zoo.optimizers import RAdam, WarmupConstant, make_optimizer, sc
     [
         ("radam", RAdam, {"beta_1": 0.95, "beta_2": 0.999, "epsilon": 1e-5}),
         ("adam", tf.keras.optimizers.Adam, {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
-        ("sgd", tf.keras.optimizers.SGD, {"momentum": 0.9, "nesterov": False}),
+        ("sgd", SGD, {"momentum": 0.9, "nesterov": False}),
     ],
 )
 def test_each_has_its_own_defaults(name: str, kind: type, own: dict[str, Any]) -> None:
