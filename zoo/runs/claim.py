@@ -2,15 +2,17 @@
 
 import contextlib
 import json
+import warnings
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from larq_melius.files import write_atomically
 from larq_melius.zoo.recipes.recipe import Recipe
 from larq_melius.zoo.runs import files
 
-# It changes neither the network nor the order of the images, so a run may go on with another.
+# Changes neither the network nor the order of the images, so a run may go on with another value.
 _FREE = ("xla",)
 
 
@@ -18,6 +20,7 @@ _FREE = ("xla",)
 def claimed_folder(folder: Path, recipe: Recipe, *, resume: bool) -> Iterator[None]:
     """Makes the folder of a run and writes its recipe, or checks that they are there.
 
+    The folder is locked while the run goes on. The operating system unlocks it when the process ends, however it ends.
     If the run fails before it has anything to go on from, the folder is free for the next one.
 
     Args:
@@ -26,17 +29,49 @@ def claimed_folder(folder: Path, recipe: Recipe, *, resume: bool) -> Iterator[No
         resume: Whether to go on with the run that the folder has.
 
     Raises:
+        BlockingIOError: If another process trains in the folder.
         FileExistsError: If there is a run in the folder and ``resume`` is off.
         OSError: If the folder cannot be written.
         ValueError: If the folder's run has another recipe.
     """
     path = folder / files.RECIPE
+    if path.exists() and not resume:
+        raise FileExistsError(f"{folder} has a run in it: pass --resume to go on with it, or name another folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder), _recipe_in(folder, recipe, resume=resume):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / files.LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BlockingIOError(
+            f"Another process is training in {folder}: wait until it has ended, or name another folder."
+        ) from error
+    except NotImplementedError:
+        warnings.warn(
+            f"The file system of {folder} has no locks: nothing keeps a second process from training there.",
+            stacklevel=2,
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _recipe_in(folder: Path, recipe: Recipe, *, resume: bool) -> Iterator[None]:
+    """Writes the recipe to a locked folder, and removes it again if the run fails before it has begun."""
+    path = folder / files.RECIPE
     claimed_before = path.exists()
     if claimed_before:
+        # Another process may have written it since the first look.
         if not resume:
             raise FileExistsError(f"{folder} has a run in it: pass --resume to go on with it, or name another folder.")
         _check_same(folder, Recipe.from_json(path.read_text("utf-8")), recipe)
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(path, recipe.to_json().encode())
     try:
         yield
@@ -52,7 +87,8 @@ def _has_begun(folder: Path) -> bool:
 
 
 def _check_same(folder: Path, earlier: Recipe, recipe: Recipe) -> None:
-    old, new = (json.loads(json.dumps(asdict(each))) for each in (earlier, recipe))
-    differing = [f"{name} ({old[name]}, not {new[name]})" for name in old if old[name] != new[name]]
-    if differing := [text for text in differing if not text.startswith(_FREE)]:
-        raise ValueError(f"The run in {folder} was started with another recipe: {', '.join(differing)}.")
+    old, new = (json.loads(each.to_json()) for each in (earlier, recipe))
+    differing = [name for name in old if name not in _FREE and old[name] != new[name]]
+    if differing:
+        changes = ", ".join(f"{name} ({old[name]}, not {new[name]})" for name in differing)
+        raise ValueError(f"The run in {folder} was started with another recipe: {changes}.")

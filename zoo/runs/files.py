@@ -1,6 +1,7 @@
 """The names of the files in a run's folder."""
 
 RECIPE = "recipe.json"
+LOCK = ".lock"
 LABELS = "labels.txt"
 LOG = "log.csv"
 FLIPS = "flips.csv"

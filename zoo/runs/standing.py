@@ -12,7 +12,7 @@ from larq_melius.zoo.runs.folder import Run
 TOLERANCE = 1.0
 
 # What decides how the work is done, and not what is learned but for chance.
-_INCIDENTAL = ("xla", "flips", "shard_by", "cache", "seed")
+_INCIDENTAL = ("xla", "flips", "shard_by", "seed")
 
 
 @dataclass(frozen=True)
