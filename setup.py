@@ -186,6 +186,8 @@ setup(
         "platformdirs>=4,<5",
         "pooch>=1.8,<2",
         "requests>=2.31,<3",
+        # From 2.1 on, what arrives can be read as it arrives.
+        "urllib3>=2.1,<3",
         "tqdm>=4.66,<5",
         "tabulate>=0.9,<1",
     ],

@@ -15,7 +15,7 @@ import tensorflow as tf
 from larq_melius.converters.export.verification import Verification, verify
 from larq_melius.converters.tflite.flatbuffer import count_operators
 from larq_melius.converters.tflite.metadata import TFLiteMetadata, add_metadata
-from larq_melius.files import write_atomically
+from larq_melius.files import check_writable, write_atomically
 from larq_melius.images import load_image
 from larq_melius.models.safe_loading import load_model_safely
 from larq_melius.preprocessing import IMAGENET, Preprocessing
@@ -90,6 +90,7 @@ def export_tflite(
         ImportError: If Larq Compute Engine has no wheel for this machine.
         OSError: If an image cannot be read or the file cannot be written; nothing is left behind then.
     """
+    check_writable(path)
     report = progress or (lambda line: None)
     if not isinstance(model, tf.keras.Model):
         report(f"Loading {model}")

@@ -46,11 +46,13 @@ def evaluate(
 ) -> None:
     """Measure the accuracy of MODEL: a network's name, a saved Keras file, or an exported .tflite file."""
     with one_line_errors():
-        from larq_melius.files import write_atomically
+        from larq_melius.files import check_writable, write_atomically
         from larq_melius.zoo.data import load_data
         from larq_melius.zoo.evaluation import evaluate as measure
         from larq_melius.zoo.evaluation import load_network
 
+        if report is not None:
+            check_writable(report)
         data = load_data(dataset, data_dir=data_dir)
         data.check_split(split)
         network = load_network(model, data, weights=weights, num_threads=threads, trust=trust)

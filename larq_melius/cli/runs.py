@@ -96,8 +96,10 @@ def plot(folders: tuple[Path, ...], output: Path, flips: bool, layers: tuple[str
     if no_authors and flips:
         raise click.UsageError("--no-authors goes without --flips: the authors published accuracies only.")
     with one_line_errors(tensorflow=False):
+        from larq_melius.files import check_writable
         from larq_melius.zoo.runs.plot import plot_accuracy, plot_flips
 
+        check_writable(output)
         loaded = _load(folders)
         if flips:
             plot_flips(loaded, output, layers=layers or None)

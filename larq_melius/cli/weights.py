@@ -178,9 +178,11 @@ def import_(source: Path, model: str, output: Path, stem: str | None, input_size
     with one_line_errors():
         from larq_melius.analysis.padding import pads_with_minus_one
         from larq_melius.converters import import_weights, recognize_format
+        from larq_melius.files import check_writable
         from larq_melius.models.registry import find_variant
         from larq_melius.weights.saving import save_weights
 
+        check_writable(output)
         kind = kind or recognize_format(source)
         shape = {"input_shape": (input_size, input_size, find_variant(model).input_shape[2])} if input_size else {}
         network = import_weights(source, model, stem=stem, format=kind, **shape)

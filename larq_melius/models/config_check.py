@@ -154,7 +154,7 @@ def _check_object(value: Config) -> None:
     package, _, name = str(value["class_name"]).rpartition(">")
     module, registered = value.get("module"), value.get("registered_name")
     if name == "function":
-        name = value.get("config")
+        name = str(value.get("config"))
         known = name in _KNOWN_FUNCTIONS and registered in (None, name)
     else:
         known = name in _CLASSES and registered in (None, name, f"larq_melius>{name}")

@@ -107,9 +107,9 @@ def _limited_variables(size: int) -> Iterator[None]:
 
     def create(make: Any, **options: Any) -> Any:
         nonlocal remaining
-        shape = options.get("shape")
-        if shape is None and not callable(options.get("initial_value")):
-            shape = np.shape(options.get("initial_value"))
+        shape, value = options.get("shape"), options.get("initial_value")
+        if shape is None and value is not None and not callable(value):
+            shape = np.shape(value)
         if shape is not None:
             remaining -= 4 * int(np.prod([int(side) for side in shape], dtype=object))
             if remaining < 0:

@@ -7,14 +7,17 @@ may fetch one file at the same time; each moves a whole file into place.
 import hashlib
 import shutil
 import sys
-import tempfile
+import time
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pooch
 import requests
 
+from larq_melius.files import atomic_file
 from larq_melius.weights.cache import cache_dir, is_offline, mirror_url
 from larq_melius.weights.records import WeightsRecord
 
@@ -22,6 +25,11 @@ from larq_melius.weights.records import WeightsRecord
 RETRIES = 2
 #: Seconds without an answer after which a server counts as gone.
 TIMEOUT = 30
+#: Bytes a second, on average and after a minute, below which a download is given up.
+SLOWEST = 5_000
+PATIENCE = 60
+#: Bytes of a file whose record does not tell its size; the largest network of this zoo takes 0.2 GB.
+LARGEST = 1 << 30
 
 
 class WeightsUnavailableError(OSError):
@@ -103,7 +111,10 @@ def _get(record: WeightsRecord, source: str, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if _is_url(source):
         pooch.get_logger().setLevel("WARNING")
-        downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=TIMEOUT, chunk_size=1 << 16)
+        limits = {"response": lambda response, **_: _limit(response, record)}
+        downloader = pooch.HTTPDownloader(
+            progressbar=sys.stderr.isatty(), timeout=TIMEOUT, chunk_size=1 << 16, hooks=limits
+        )
         cache = pooch.create(
             target.parent,
             base_url="",
@@ -118,8 +129,40 @@ def _get(record: WeightsRecord, source: str, target: Path) -> Path:
 def _copy(record: WeightsRecord, source: Path, target: Path) -> Path:
     if not is_intact(record, source):
         raise ValueError("this is not the file, by its hash")
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        return Path(shutil.move(shutil.copyfile(source, Path(folder) / record.file), target))
+    with source.open("rb") as original, atomic_file(target) as copy:
+        shutil.copyfileobj(original, copy)
+    return target
+
+
+class _LimitedBody:
+    """The body of a response, which ends with an error once it is larger than the file or takes too long.
+
+    A server may send more than it announced, a compressed body may grow without end, and one that sends a byte now and
+    then never runs into a timeout.
+    """
+
+    def __init__(self, body: Any, most: int) -> None:
+        self._body = body
+        self._most = most
+        self._until = time.monotonic() + PATIENCE + most / SLOWEST
+
+    def stream(self, amount: int, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Yields what arrives, at most ``amount`` bytes at a time."""
+        received = 0
+        while data := self._body.read1(amount, decode_content=decode_content):
+            received += len(data)
+            if received > self._most:
+                raise ValueError(f"the server sends more than the file's {self._most:,} bytes")
+            if time.monotonic() > self._until:
+                raise ValueError("the server sends too slowly")
+            yield data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+
+def _limit(response: requests.Response, record: WeightsRecord) -> None:
+    response.raw = _LimitedBody(response.raw, LARGEST if record.bytes is None else record.bytes)
 
 
 def _is_url(source: str) -> bool:

@@ -15,7 +15,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from larq_melius.files import write_atomically
+from larq_melius.files import check_writable, write_atomically
 from larq_melius.models.registry import find_variant
 from larq_melius.models.variants import Variant
 from larq_melius.preprocessing import IMAGENET, Preprocessing
@@ -134,6 +134,7 @@ def _check(tag: str, folder: Path, url_base: str | None) -> None:
         raise ValueError(f"{folder} exists already: publish to a new folder.")
     if not folder.parent.is_dir():
         raise ValueError(f"There is no folder {folder.parent} to write {folder.name} in.")
+    check_writable(folder)
 
 
 def _open(

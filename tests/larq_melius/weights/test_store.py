@@ -1,6 +1,8 @@
 """Getting weight files: from a real HTTP server, mirrors, the cache; and what goes wrong on the way."""
 
+import contextlib
 import errno
+import gzip
 import hashlib
 import http.server
 import json
@@ -38,6 +40,10 @@ ARGUMENTS = {"classes": 3, "input_shape": (16, 16, 1)}
 OWN = {"input_shape": (16, 16, 1), "classes": "abc", "preprocessing": Preprocessing((128.0,), (64.0,))}
 
 
+#: A gigabyte of zeros, compressed; a stream may have many of these.
+BOMB = gzip.compress(bytes(1 << 24)) * 64
+
+
 class Server(http.server.ThreadingHTTPServer):
     """Serves one file, in the way that its path names."""
 
@@ -45,6 +51,7 @@ class Server(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.data = data
         self.requests: list[str] = []
+        self.sent = 0
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -61,6 +68,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
         elif way == "busy" and len(self.server.requests) < 3:
             self.send_error(503)
+        elif way == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for byte in data:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.02)
+        elif way in ("gzip", "bomb", "endless"):
+            self.send_response(200)
+            if way != "endless":
+                self.send_header("Content-Encoding", "gzip")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                if way == "gzip":
+                    self.wfile.write(gzip.compress(data))
+                while way != "gzip":
+                    self.wfile.write(bytes(1 << 16) if way == "endless" else BOMB)
+                    self.server.sent += 1 << 16
         elif way == "moved":
             self.send_response(302)
             self.send_header("Location", "/fine/file")
@@ -154,7 +180,7 @@ def assert_nothing_cached() -> None:
     assert [path for path in (cache_dir() / "weights").rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("way", ["fine", "slow", "busy", "moved"])
+@pytest.mark.parametrize("way", ["fine", "slow", "busy", "moved", "gzip"])
 def test_weights_by_tag_come_from_the_server_once(way, server, weights, model) -> None:
     register(weights, server.url(f"/{way}/{weights.name}"))
     assert_same(model, lm.get_model("MeliusNetTiny", weights="test", **ARGUMENTS))
@@ -175,6 +201,65 @@ def test_what_cannot_be_had_leaves_nothing(way, reason, server, weights) -> None
     assert "\n" not in str(error.value)
     assert server.url(f"/{way}/{weights.name}") in str(error.value)
     assert_nothing_cached()
+
+
+@pytest.mark.parametrize("way", ["endless", "bomb"])
+@pytest.mark.parametrize("known", [True, False], ids=["size known", "size unknown"])
+def test_no_more_is_written_than_the_file_has(way, known, server, weights, monkeypatch) -> None:
+    register(weights, server.url(f"/{way}/x"))
+    monkeypatch.setattr(store, "RETRIES", 0)
+    if known:
+        wanted = replace(record(), bytes=weights.stat().st_size)
+    else:
+        monkeypatch.setattr(store, "LARGEST", weights.stat().st_size)
+        wanted = record()
+    sizes = []
+    temporary = cache_dir() / "weights"
+    watcher = threading.Event()
+
+    def watch() -> None:
+        while not watcher.wait(0.005):
+            for path in temporary.glob("*"):
+                with contextlib.suppress(OSError):
+                    sizes.append(path.stat().st_size)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        with pytest.raises(WeightsUnavailableError, match=rf"sends more than the file's {weights.stat().st_size:,} b"):
+            fetch(wanted)
+    finally:
+        watcher.set()
+        thread.join()
+    assert max(sizes, default=0) <= weights.stat().st_size
+    assert_nothing_cached()
+
+
+def test_a_server_that_drips_is_given_up(server, weights, monkeypatch) -> None:
+    register(weights, server.url("/drip/x"))
+    monkeypatch.setattr(store, "PATIENCE", 0.5)
+    monkeypatch.setattr(store, "SLOWEST", 1e9)
+    monkeypatch.setattr(store, "RETRIES", 0)
+    with pytest.raises(WeightsUnavailableError, match="the server sends too slowly"):
+        fetch(record())
+    assert len(server.requests) == 1
+    assert_nothing_cached()
+
+
+NOT_NAMES = ["../../x.npz", "/etc/x", "a/b.npz", "..", ".", "", "a\\b", "x\x00", None, 3, ["x"]]
+
+
+@pytest.mark.parametrize("name", NOT_NAMES, ids=repr)
+def test_registered_files_have_plain_names(name, weights, tmp_path) -> None:
+    register(weights)
+    path = user_registry()
+    entries = json.loads(path.read_text())
+    entries[0]["file"] = name
+    path.write_text(json.dumps(entries))
+    for use in (list_records, lambda: lm.get_model("MeliusNetTiny", weights="test", **ARGUMENTS)):
+        with pytest.raises(ValueError, match=r"registry\.json is damaged") as error:
+            use()
+        assert "\n" not in str(error.value)
 
 
 def test_no_route_and_then_another_address(server, weights, model) -> None:
