@@ -96,7 +96,8 @@ def delegate_library() -> Path:
         return given
     (ROOT / "build").mkdir(exist_ok=True)
     with FileLock(ROOT / "build/runtime.lock"):
-        for command in (["--preset", "release", "-DLARQ_MELIUS_TESTS=OFF"], ["--build", "--preset", "release"]):
+        target = ["--target", "larq_melius_delegate"]
+        for command in (["--preset", "release"], ["--build", "--preset", "release", *target]):
             subprocess.run(["cmake", *command], cwd=ROOT / "runtime", check=True, stdout=subprocess.DEVNULL)
     return ROOT / "build/runtime/release/liblarq_melius_delegate.so"
 

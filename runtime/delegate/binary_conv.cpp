@@ -3,21 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
+
+#include "packed_map.h"
 
 namespace larq_melius {
 namespace {
-
-// A map with its padding around it, in the units of the kernels. It ends where the last window ends.
-struct BorderedMap {
-  int64_t batch = 0;
-  int64_t height = 0;
-  int64_t width = 0;
-  int64_t pixel_bytes = 0;
-
-  int64_t row_bytes() const { return width * pixel_bytes; }
-  int64_t bytes() const { return batch * height * row_bytes(); }
-};
 
 // Up to 64 output channels of one group.
 struct ChannelBlock {
@@ -52,25 +42,28 @@ InsideRanges FindInsideRanges(int64_t out, int64_t in, int64_t filter, int64_t s
 
 class BinaryConv : public Executable {
  public:
-  BinaryConv(const Program& program, const Instruction& instruction, const Kernels& kernels)
-      : instruction_(instruction), conv_(*instruction.conv), kernels_(kernels) {
-    const Value& input = program.values.at(instruction.inputs[0]);
+  BinaryConv(const Program& program, const Instruction& instruction, const PackedMap& map, bool reads_map)
+      : instruction_(instruction),
+        conv_(*instruction.conv),
+        kernels_(*map.kernels),
+        map_(map),
+        reads_map_(reads_map),
+        in_shape_(program.values.at(instruction.inputs[0]).shape) {
     const Value& output = program.values.at(instruction.output);
-    in_shape_ = input.shape;
     out_shape_ = output.shape;
+    out_stride_ = output.pixel_stride;
     output_type_ = output.type;
-    const int64_t terms = conv_.filter_height * conv_.filter_width * conv_.words * kWordBits;
-    Require(terms <= kernels_.max_terms, "LceBconv2d: the filter is too large");
-    LayOut();
+    if (instruction.inputs.size() > 1) summand_stride_ = program.values.at(instruction.inputs[1]).pixel_stride;
+    MakeSegments();
     PackFilter();
     PrepareTransform(output);
     if (instruction.options.padding == Padding::kSame && instruction.options.pad_value == 0) PrepareCorrection();
   }
 
-  int64_t scratch_bytes() const override { return map_.bytes(); }
+  int64_t scratch_bytes() const override { return reads_map_ ? 0 : map_.bytes(); }
 
   void Run(const RunContext& context) const override {
-    FillMap(context);
+    if (!reads_map_) FillMap(context);
     const int64_t pixels = out_shape_[0] * out_shape_[1] * out_shape_[2];
     // Enough work to be worth a thread, and few enough pixels that all threads get some.
     const int64_t grain = DivideRoundingUp(64, kernels_.pixel_tile) * kernels_.pixel_tile;
@@ -79,25 +72,15 @@ class BinaryConv : public Executable {
 
   std::string Describe() const override {
     return std::string(kernels_.name) + ", map " + std::to_string(map_.height) + "x" + std::to_string(map_.width) + "x" +
-           std::to_string(map_.pixel_bytes) + "B";
+           std::to_string(map_.pixel_bytes()) + "B" + (reads_map_ ? " read" : " made");
   }
 
  private:
   int64_t units_per_word() const { return kWordBits / kernels_.unit_channels; }
   int64_t group_units() const { return conv_.words * units_per_word(); }
 
-  void LayOut() {
+  void MakeSegments() {
     const Options& options = instruction_.options;
-    const int64_t units = in_shape_[3] * units_per_word();
-    map_.batch = in_shape_[0];
-    map_.pixel_bytes = CheckedProduct(units, kernels_.unit_bytes);
-    const auto extent = [](int64_t out, int64_t stride, int64_t filter, int64_t dilation) {
-      return out == 0 ? 0 : (out - 1) * stride + (filter - 1) * dilation + 1;
-    };
-    map_.height = extent(out_shape_[1], options.stride_height, conv_.filter_height, options.dilation_height);
-    map_.width = extent(out_shape_[2], options.stride_width, conv_.filter_width, options.dilation_width);
-    CheckedProduct(CheckedProduct(map_.batch, map_.height), CheckedProduct(map_.width, map_.pixel_bytes));
-
     const bool whole_rows = instruction_.groups == 1 && options.dilation_width == 1;
     segments_.resize(static_cast<size_t>(instruction_.groups));
     for (int64_t group = 0; group < instruction_.groups; ++group) {
@@ -109,7 +92,7 @@ class BinaryConv : public Executable {
         }
         for (int64_t x = 0; x < conv_.filter_width; ++x) {
           const int64_t offset =
-              row + x * options.dilation_width * map_.pixel_bytes + group * group_units() * kernels_.unit_bytes;
+              row + x * options.dilation_width * map_.pixel_bytes() + group * group_units() * kernels_.unit_bytes;
           segments_[static_cast<size_t>(group)].push_back({offset, group_units()});
         }
       }
@@ -227,27 +210,14 @@ class BinaryConv : public Executable {
   void FillMap(const RunContext& context) const {
     const uint32_t* words = context.value<const uint32_t>(instruction_.inputs[0]);
     uint8_t* map = context.scratch<uint8_t>();
-    context.Parallel(map_.batch * map_.height, 4, [&](int64_t begin, int64_t end) {
+    context.Parallel(map_.rows(), 4, [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        FillRow(words, row / map_.height, row % map_.height, map + row * map_.row_bytes());
+        map_.WriteRow(row, map, [&](int64_t image, int64_t y, int64_t count, uint8_t* units) {
+          const int64_t first = (image * in_shape_[1] + y) * in_shape_[2];
+          kernels_.expand(words + first * map_.pixel_words, count * map_.pixel_words, units);
+        });
       }
     });
-  }
-
-  void FillRow(const uint32_t* words, int64_t image, int64_t map_y, uint8_t* row) const {
-    const int64_t y = map_y - instruction_.window.pad_top;
-    if (y < 0 || y >= in_shape_[1]) {
-      std::memset(row, 0, static_cast<size_t>(map_.row_bytes()));
-      return;
-    }
-    const int64_t left = std::min(instruction_.window.pad_left, map_.width);
-    const int64_t inside = std::min(in_shape_[2], map_.width - left);
-    const int64_t pixel_words = in_shape_[3];
-    std::memset(row, 0, static_cast<size_t>(left * map_.pixel_bytes));
-    kernels_.expand(words + (image * in_shape_[1] + y) * in_shape_[2] * pixel_words, inside * pixel_words,
-                    row + left * map_.pixel_bytes);
-    std::memset(row + (left + inside) * map_.pixel_bytes, 0,
-                static_cast<size_t>((map_.width - left - inside) * map_.pixel_bytes));
   }
 
   const uint8_t* PixelAddress(const uint8_t* map, int64_t pixel) const {
@@ -255,7 +225,7 @@ class BinaryConv : public Executable {
     const int64_t y = pixel / out_shape_[2] % out_shape_[1];
     const int64_t image = pixel / (out_shape_[2] * out_shape_[1]);
     return map + (image * map_.height + y * instruction_.options.stride_height) * map_.row_bytes() +
-           x * instruction_.options.stride_width * map_.pixel_bytes;
+           x * instruction_.options.stride_width * map_.pixel_bytes();
   }
 
   // Where the corrections of an output pixel begin.
@@ -267,7 +237,8 @@ class BinaryConv : public Executable {
   }
 
   void ComputePixels(const RunContext& context, int64_t begin, int64_t end) const {
-    const uint8_t* map = context.scratch<const uint8_t>();
+    const uint8_t* map =
+        reads_map_ ? context.value<const uint8_t>(instruction_.inputs[0]) : context.scratch<const uint8_t>();
     if (output_type_ == Type::kInt32) {
       std::memset(context.value<uint32_t>(instruction_.output) + begin * out_shape_[3], 0,
                   static_cast<size_t>((end - begin) * out_shape_[3]) * sizeof(uint32_t));
@@ -298,7 +269,10 @@ class BinaryConv : public Executable {
       kernels_.write_floats(sums, block.count, transform,
                             corrected && !in_floats ? sum_correction_.data() + correction : nullptr,
                             in_floats ? float_correction_.data() + correction : nullptr,
-                            context.value<float>(instruction_.output) + pixel * out_shape_[3] + block.first);
+                            summand_stride_ == 0 ? nullptr
+                                                 : context.value<const float>(instruction_.inputs[1]) +
+                                                       pixel * summand_stride_ + block.first,
+                            context.value<float>(instruction_.output) + pixel * out_stride_ + block.first);
       return;
     }
     for (int64_t c = 0; c < block.count; ++c) {
@@ -326,10 +300,14 @@ class BinaryConv : public Executable {
   Instruction instruction_;
   const BinaryConvConstants& conv_;
   const Kernels& kernels_;
+  PackedMap map_;
+  bool reads_map_;
   Shape in_shape_;
   Shape out_shape_;
+  int64_t out_stride_ = 0;
+  // 0 where nothing is added.
+  int64_t summand_stride_ = 0;
   Type output_type_;
-  BorderedMap map_;
   std::vector<std::vector<Segment>> segments_;  // of each group
   std::vector<ChannelBlock> blocks_;
   AlignedBuffer<uint8_t> weights_;
@@ -345,10 +323,8 @@ class BinaryConv : public Executable {
 }  // namespace
 
 std::unique_ptr<Executable> MakeBinaryConv(const Program& program, const Instruction& instruction,
-                                           const Kernels& kernels) {
-  const BinaryConvConstants& conv = *instruction.conv;
-  const int64_t terms = conv.filter_height * conv.filter_width * conv.words * kWordBits;
-  return std::make_unique<BinaryConv>(program, instruction, terms <= kernels.max_terms ? kernels : PortableKernels());
+                                           const Kernels& kernels, bool reads_map) {
+  return std::make_unique<BinaryConv>(program, instruction, PackedMapOf(program, instruction, kernels), reads_map);
 }
 
 }  // namespace larq_melius

@@ -8,9 +8,10 @@
 
 namespace larq_melius {
 
-// Throws Error if no kernel can compute it.
+// With `reads_map`, its first input is the packed map already; otherwise it has plain words, and the convolution makes the
+// map itself.
 std::unique_ptr<Executable> MakeBinaryConv(const Program& program, const Instruction& instruction,
-                                           const Kernels& kernels);
+                                           const Kernels& kernels, bool reads_map);
 
 }  // namespace larq_melius
 

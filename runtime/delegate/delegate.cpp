@@ -12,8 +12,11 @@
 
 #include "base.h"
 #include "execute.h"
+#include "fuse.h"
 #include "graph.h"
+#include "layout.h"
 #include "program.h"
+#include "recognize.h"
 #include "select.h"
 #include "tflite_abi.h"
 #include "thread_pool.h"
@@ -25,7 +28,14 @@ constexpr int kMaxThreads = 256;
 
 struct Settings {
   std::string instruction_set;
+  // Prints the plan.
   bool dump = false;
+  // Prints the plan with the time of each instruction, as the interpreter goes.
+  bool profile = false;
+  // Whether instructions are joined and buffers shared; results are the same.
+  bool fuse = true;
+  // Whether the delegate takes more than LCE's operators.
+  bool glue = true;
   // 0: as many as the interpreter has.
   int threads = 0;
 };
@@ -43,6 +53,8 @@ struct Partition {
   Delegate* delegate = nullptr;
   Program program;  // as read from the file
   std::unique_ptr<CompiledProgram> compiled;
+  // The delegate may be gone when the runtime releases the partition.
+  bool profile = false;
   // What was wrong when it was made: the runtime asks only later.
   std::string error;
 };
@@ -84,9 +96,11 @@ void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*
   try {
     auto partition = std::make_unique<Partition>();
     partition->delegate = static_cast<Delegate*>(params->delegate->data);
+    partition->profile = partition->delegate->settings.profile;
     try {
       const Graph graph = ReadGraph(context, ToVector(params->nodes_to_replace));
       partition->program = Lower(graph, ToVector(params->input_tensors), ToVector(params->output_tensors));
+      if (partition->delegate->settings.fuse) Fuse(partition->program);
     } catch (const Error& error) {
       partition->error = error.what();
     }
@@ -97,7 +111,11 @@ void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*
   }
 }
 
-void FreePartition(TfLiteContext* /*context*/, void* partition) { delete static_cast<Partition*>(partition); }
+void FreePartition(TfLiteContext* /*context*/, void* data) {
+  const std::unique_ptr<Partition> partition(static_cast<Partition*>(data));
+  if (partition == nullptr || partition->compiled == nullptr || !partition->profile) return;
+  std::fputs(partition->compiled->Dump().c_str(), stderr);
+}
 
 void ReadExternalShapes(TfLiteContext* context, Program& program) {
   for (auto& [index, value] : program.values) {
@@ -127,7 +145,9 @@ TfLiteStatus PreparePartition(TfLiteContext* context, TfLiteNode* node) {
     ReadExternalShapes(context, program);
     InferShapes(program);
     ResizeExternalOutputs(context, program);
+    AssignLayout(program, partition->delegate->settings.fuse);
     partition->compiled = std::make_unique<CompiledProgram>(std::move(program), *partition->delegate->kernels);
+    if (partition->delegate->settings.profile) partition->compiled->Profile();
     if (partition->delegate->settings.dump) std::fputs(partition->compiled->Dump().c_str(), stderr);
   });
 }
@@ -164,14 +184,9 @@ TfLiteStatus PrepareDelegate(TfLiteContext* context, TfLiteDelegate* base) {
     TfLiteIntArray* plan = nullptr;
     Require(context->GetExecutionPlan(context, &plan) == kTfLiteOk, "the runtime does not give its execution plan");
     // The next call to the runtime may overwrite the plan.
-    std::vector<int> claimed;
-    for (int index : ToVector(plan)) {
-      TfLiteNode* node = nullptr;
-      TfLiteRegistration* registration = nullptr;
-      Require(context->GetNodeAndRegistration(context, index, &node, &registration) == kTfLiteOk,
-              "the runtime does not give access to an operator");
-      if (RecognizeOperator(*registration) != Operator::kOther) claimed.push_back(index);
-    }
+    const std::vector<int> nodes_of_plan = ToVector(plan);
+    const auto& delegate = *static_cast<const Delegate*>(base->data);
+    const std::vector<int> claimed = RecognizeNodes(context, nodes_of_plan, delegate.settings.glue);
     if (claimed.empty()) return;
     TfLiteRegistration registration = {};
     registration.init = InitPartition;
@@ -208,8 +223,14 @@ Settings ReadSettings(const char* const* keys, const char* const* values, size_t
     return std::string(value == nullptr ? "" : value);
   };
   settings.instruction_set = environment("LARQ_MELIUS_DELEGATE_ISA");
-  const std::string dump = environment("LARQ_MELIUS_DELEGATE_DUMP");
-  if (!dump.empty()) settings.dump = ParseSwitch("LARQ_MELIUS_DELEGATE_DUMP", dump);
+  const auto read_switch = [&](const char* name, bool* value) {
+    const std::string text = environment(name);
+    if (!text.empty()) *value = ParseSwitch(name, text);
+  };
+  read_switch("LARQ_MELIUS_DELEGATE_DUMP", &settings.dump);
+  read_switch("LARQ_MELIUS_DELEGATE_PROFILE", &settings.profile);
+  read_switch("LARQ_MELIUS_DELEGATE_FUSE", &settings.fuse);
+  read_switch("LARQ_MELIUS_DELEGATE_GLUE", &settings.glue);
   for (size_t i = 0; i < count; ++i) {
     const std::string key = keys[i];
     const std::string value = values[i];
@@ -217,10 +238,16 @@ Settings ReadSettings(const char* const* keys, const char* const* values, size_t
       settings.instruction_set = value;
     } else if (key == "dump") {
       settings.dump = ParseSwitch(key, value);
+    } else if (key == "profile") {
+      settings.profile = ParseSwitch(key, value);
+    } else if (key == "fuse") {
+      settings.fuse = ParseSwitch(key, value);
+    } else if (key == "glue") {
+      settings.glue = ParseSwitch(key, value);
     } else if (key == "num_threads") {
       settings.threads = ParseThreads(value);
     } else {
-      throw Error("the option \"" + key + "\" is unknown; there are isa, dump and num_threads");
+      throw Error("the option \"" + key + "\" is unknown; there are isa, num_threads, fuse, glue, dump and profile");
     }
   }
   return settings;

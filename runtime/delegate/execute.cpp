@@ -1,206 +1,135 @@
 #include "execute.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
+#include <chrono>
+#include <cstdio>
+#include <utility>
 
 #include "binary_conv.h"
+#include "bit_operators.h"
+#include "float_operators.h"
 
 namespace larq_melius {
 namespace {
 
-int64_t Rows(const Shape& shape) {
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
-  return rows;
-}
-
 int64_t ElementBytes(Type type) { return type == Type::kFloat32 || type == Type::kInt32 ? 4 : 1; }
 
-class Pack : public Executable {
- public:
-  Pack(const Program& program, const Instruction& instruction, const Kernels& kernels)
-      : kernels_(kernels), input_(instruction.inputs[0]), output_(instruction.output) {
-    const Value& input = program.values.at(input_);
-    type_ = input.type;
-    // LCE packs a bool as if false were negative.
-    zero_point_ = type_ == Type::kBool ? 1 : input.zero_point;
-    channels_ = input.shape.back();
-    rows_ = Rows(input.shape);
-  }
-
-  void Run(const RunContext& context) const override {
-    const int64_t words = WordCount(channels_);
-    uint32_t* output = context.value<uint32_t>(output_);
-    context.Parallel(rows_, 256, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        if (type_ == Type::kFloat32) {
-          kernels_.pack_floats(context.value<const float>(input_) + row * channels_, channels_, output + row * words);
-        } else {
-          kernels_.pack_bytes(context.value<const int8_t>(input_) + row * channels_, zero_point_, channels_,
-                              output + row * words);
-        }
+// The maps of signs that only binary convolutions read, all in the same form: those are packed in that form at once.
+std::map<int, PackedMap> ChoosePackedMaps(const Program& program, const Kernels& kernels) {
+  std::map<int, PackedMap> maps;
+  for (const Instruction& pack : program.instructions) {
+    if (pack.kind != InstructionKind::kPack || program.values.at(pack.output).external()) continue;
+    bool fits = true;
+    bool found = false;
+    PackedMap map;
+    for (const Instruction& reader : program.instructions) {
+      if (std::find(reader.inputs.begin(), reader.inputs.end(), pack.output) == reader.inputs.end()) continue;
+      if (reader.kind != InstructionKind::kBinaryConv) {
+        fits = false;
+        break;
       }
-    });
-  }
-
-  std::string Describe() const override { return kernels_.name; }
-
- private:
-  const Kernels& kernels_;
-  int input_;
-  int output_;
-  Type type_;
-  int zero_point_;
-  int64_t channels_;
-  int64_t rows_;
-};
-
-class Unpack : public Executable {
- public:
-  Unpack(const Program& program, const Instruction& instruction)
-      : input_(instruction.inputs[0]), output_(instruction.output), channels_(instruction.channels) {
-    const Value& output = program.values.at(output_);
-    type_ = output.type;
-    rows_ = Rows(output.shape);
-    if (type_ == Type::kInt8) {
-      // One, in steps of the output; no scale is so small that more than the range of int8 matters.
-      const float one = std::min(std::round(1.0f / output.scale), 512.0f);
-      const int64_t plus = int64_t{output.zero_point} + static_cast<int64_t>(one);
-      const int64_t minus = int64_t{output.zero_point} - static_cast<int64_t>(one);
-      plus_ = static_cast<int8_t>(std::max<int64_t>(-128, std::min<int64_t>(127, plus)));
-      minus_ = static_cast<int8_t>(std::max<int64_t>(-128, std::min<int64_t>(127, minus)));
-    } else {
-      plus_ = 1;
-      minus_ = type_ == Type::kBool ? 0 : -1;
+      const PackedMap wanted = PackedMapOf(program, reader, kernels);
+      fits = fits && (!found || wanted == map) && wanted.pixel_words <= kMaxMapWords;
+      map = wanted;
+      found = true;
     }
+    if (fits && found) maps[pack.output] = map;
   }
-
-  void Run(const RunContext& context) const override {
-    const int64_t words = WordCount(channels_);
-    const uint32_t* input = context.value<const uint32_t>(input_);
-    context.Parallel(rows_, 256, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        for (int64_t c = 0; c < channels_; ++c) {
-          const bool negative = (input[row * words + c / kWordBits] >> (c % kWordBits) & 1) != 0;
-          const int8_t value = negative ? minus_ : plus_;
-          if (type_ == Type::kFloat32) {
-            context.value<float>(output_)[row * channels_ + c] = value;
-          } else {
-            context.value<int8_t>(output_)[row * channels_ + c] = value;
-          }
-        }
-      }
-    });
-  }
-
-  std::string Describe() const override { return "portable"; }
-
- private:
-  int input_;
-  int output_;
-  Type type_;
-  int64_t channels_;
-  int64_t rows_;
-  int8_t plus_;
-  int8_t minus_;
-};
-
-// The maximum of signs: negative only where all are. Padding takes no part.
-class BinaryMaxPool : public Executable {
- public:
-  BinaryMaxPool(const Program& program, const Instruction& instruction)
-      : instruction_(instruction),
-        in_(program.values.at(instruction.inputs[0]).shape),
-        out_(program.values.at(instruction.output).shape) {}
-
-  void Run(const RunContext& context) const override {
-    context.Parallel(out_[0] * out_[1], 4, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) ComputeRow(context, row);
-    });
-  }
-
-  std::string Describe() const override { return "portable"; }
-
- private:
-  void ComputeRow(const RunContext& context, int64_t row) const {
-    const Options& options = instruction_.options;
-    const int64_t words = out_[3];
-    const uint32_t* image = context.value<const uint32_t>(instruction_.inputs[0]) +
-                            row / out_[1] * in_[1] * in_[2] * words;
-    uint32_t* output = context.value<uint32_t>(instruction_.output) + row * out_[2] * words;
-    const int64_t top = row % out_[1] * options.stride_height - instruction_.window.pad_top;
-    const int64_t bottom = std::min(top + options.filter_height, in_[1]);
-    for (int64_t x = 0; x < out_[2]; ++x) {
-      const int64_t left = x * options.stride_width - instruction_.window.pad_left;
-      const int64_t right = std::min(left + options.filter_width, in_[2]);
-      for (int64_t w = 0; w < words; ++w) {
-        uint32_t all = ~0u;
-        for (int64_t in_y = std::max<int64_t>(top, 0); in_y < bottom; ++in_y) {
-          for (int64_t in_x = std::max<int64_t>(left, 0); in_x < right; ++in_x) {
-            all &= image[(in_y * in_[2] + in_x) * words + w];
-          }
-        }
-        output[x * words + w] = all;
-      }
-    }
-  }
-
-  Instruction instruction_;
-  Shape in_;
-  Shape out_;
-};
-
-}  // namespace
+  return maps;
+}
 
 std::unique_ptr<Executable> MakeExecutable(const Program& program, const Instruction& instruction,
-                                           const Kernels& kernels) {
+                                           const Kernels& kernels, const std::map<int, PackedMap>& maps) {
   switch (instruction.kind) {
-    case InstructionKind::kPack: return std::make_unique<Pack>(program, instruction, kernels);
-    case InstructionKind::kUnpack: return std::make_unique<Unpack>(program, instruction);
-    case InstructionKind::kBinaryConv: return MakeBinaryConv(program, instruction, kernels);
-    case InstructionKind::kBinaryMaxPool: return std::make_unique<BinaryMaxPool>(program, instruction);
+    case InstructionKind::kPack: {
+      const auto map = maps.find(instruction.output);
+      return MakePack(program, instruction, kernels, map == maps.end() ? nullptr : &map->second);
+    }
+    case InstructionKind::kUnpack: return MakeUnpack(program, instruction);
+    case InstructionKind::kBinaryConv:
+      return MakeBinaryConv(program, instruction, kernels, maps.count(instruction.inputs[0]) != 0);
+    case InstructionKind::kBinaryMaxPool: return MakeBinaryMaxPool(program, instruction);
+    case InstructionKind::kAffine: return MakeAffine(program, instruction, kernels);
+    case InstructionKind::kAdd: return MakeAdd(program, instruction, kernels);
+    case InstructionKind::kConcatenate: return MakeConcatenate(program, instruction);
+    case InstructionKind::kPad: return MakePad(program, instruction);
+    case InstructionKind::kMaxPool: return MakeMaxPool(program, instruction, kernels);
+    case InstructionKind::kConv: return MakeConv(program, instruction, kernels);
   }
   throw Error("an instruction is unknown");
 }
 
+}  // namespace
+
 CompiledProgram::CompiledProgram(Program program, const Kernels& kernels) : program_(std::move(program)) {
-  const int count = static_cast<int>(program_.instructions.size());
-  std::vector<BufferRequest> requests;
-  std::map<int, size_t> request_of_value;
-  for (int i = 0; i < count; ++i) {
-    const Instruction& instruction = program_.instructions[static_cast<size_t>(i)];
-    executables_.push_back(MakeExecutable(program_, instruction, kernels));
-    requests.push_back({executables_.back()->scratch_bytes(), i, i});
-    const Value& output = program_.values.at(instruction.output);
-    if (output.external()) continue;
-    request_of_value[instruction.output] = requests.size();
-    requests.push_back({ElementCount(output.shape) * ElementBytes(output.type), i, i});
+  MakeExecutables(kernels);
+  AllocateMemory();
+}
+
+void CompiledProgram::MakeExecutables(const Kernels& kernels) {
+  maps_ = ChoosePackedMaps(program_, kernels);
+  for (const Instruction& instruction : program_.instructions) {
+    executables_.push_back(MakeExecutable(program_, instruction, kernels, maps_));
   }
-  for (int i = 0; i < count; ++i) {
-    for (int input : program_.instructions[static_cast<size_t>(i)].inputs) {
-      const auto found = request_of_value.find(input);
-      if (found != request_of_value.end()) requests[found->second].last = i;
+}
+
+void CompiledProgram::AllocateMemory() {
+  // The buffers of the layout first, then the scratch memory of each instruction.
+  std::vector<BufferRequest> requests;
+  const auto use = [&](int index, int at) {
+    const Value& value = program_.values.at(index);
+    if (value.external()) return;
+    const size_t buffer = static_cast<size_t>(value.buffer);
+    if (requests.size() <= buffer) requests.resize(buffer + 1, {0, -1, -1});
+    BufferRequest& request = requests[buffer];
+    const auto map = maps_.find(index);
+    int64_t bytes = map == maps_.end() ? 0 : map->second.bytes();
+    if (map == maps_.end() && !value.shape.empty()) {
+      const Shape lead(value.shape.begin(), value.shape.end() - 1);
+      bytes = CheckedProduct(ElementCount(lead), value.pixel_stride) * ElementBytes(value.type);
     }
+    request.bytes = std::max(request.bytes, bytes);
+    request.first = request.first < 0 ? at : std::min(request.first, at);
+    request.last = std::max(request.last, at);
+  };
+  for (size_t i = 0; i < program_.instructions.size(); ++i) {
+    const Instruction& instruction = program_.instructions[i];
+    use(instruction.output, static_cast<int>(i));
+    for (int input : instruction.inputs) use(input, static_cast<int>(i));
+  }
+  const size_t buffers = requests.size();
+  for (size_t i = 0; i < executables_.size(); ++i) {
+    requests.push_back({executables_[i]->scratch_bytes(), static_cast<int>(i), static_cast<int>(i)});
   }
   const MemoryPlan plan = PlanMemory(requests);
-  for (const auto& [value, request] : request_of_value) value_offsets_[value] = plan.offsets[request];
-  size_t request = 0;
-  for (const Instruction& instruction : program_.instructions) {
-    scratch_offsets_.push_back(plan.offsets[request]);
-    request += program_.values.at(instruction.output).external() ? 1 : 2;
-  }
   memory_ = AlignedBuffer<uint8_t>(static_cast<size_t>(plan.bytes));
+
+  const int last_value = program_.values.empty() ? -1 : program_.values.rbegin()->first;
+  values_.resize(static_cast<size_t>(last_value + 1), nullptr);
+  for (const auto& [index, value] : program_.values) {
+    if (value.external() || value.buffer < 0 || static_cast<size_t>(value.buffer) >= buffers) continue;
+    values_[static_cast<size_t>(index)] =
+        memory_.data() + plan.offsets[static_cast<size_t>(value.buffer)] + value.channel_offset * ElementBytes(value.type);
+  }
+  for (size_t i = 0; i < executables_.size(); ++i) scratch_.push_back(memory_.data() + plan.offsets[buffers + i]);
 }
 
 void CompiledProgram::Run(ThreadPool& pool, int threads, const std::map<int, void*>& external) {
-  RunContext context(pool, threads);
-  for (const auto& [value, data] : external) context.SetValue(value, data);
-  for (const auto& [value, offset] : value_offsets_) context.SetValue(value, memory_.data() + offset);
+  for (const auto& [index, data] : external) values_[static_cast<size_t>(index)] = data;
+  RunContext context(pool, threads, values_);
   for (size_t i = 0; i < executables_.size(); ++i) {
     if (ElementCount(program_.values.at(program_.instructions[i].output).shape) == 0) continue;
-    context.SetScratch(memory_.data() + scratch_offsets_[i]);
+    context.SetScratch(scratch_[i]);
+    if (least_nanoseconds_.empty()) {
+      executables_[i]->Run(context);
+      continue;
+    }
+    const auto start = std::chrono::steady_clock::now();
     executables_[i]->Run(context);
+    const auto took = std::chrono::steady_clock::now() - start;
+    const int64_t nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
+    int64_t& least = least_nanoseconds_[i];
+    least = least == 0 ? nanoseconds : std::min(least, nanoseconds);
   }
 }
 
@@ -208,16 +137,26 @@ std::string CompiledProgram::Dump() const {
   const auto describe = [&](int index) {
     const Value& value = program_.values.at(index);
     std::string text = "%" + std::to_string(index) + " " + Name(value.type) + " " + ToString(value.shape);
-    const auto found = value_offsets_.find(index);
-    return text + (found == value_offsets_.end() ? " external" : " @" + std::to_string(found->second));
+    if (value.external()) return text + " external";
+    text += " in #" + std::to_string(value.buffer);
+    const int64_t channels = value.shape.empty() ? 1 : value.shape.back();
+    if (channels == value.pixel_stride) return text;
+    return text + "[" + std::to_string(value.channel_offset) + ":" + std::to_string(value.channel_offset + channels) + "]";
   };
   std::string text = "program: " + std::to_string(program_.instructions.size()) + " instructions, " +
                      std::to_string(memory_.size()) + " bytes\n";
   for (size_t i = 0; i < executables_.size(); ++i) {
     const Instruction& instruction = program_.instructions[i];
-    text += "  " + describe(instruction.output) + " = " + Name(instruction.kind) + "(";
-    for (int input : instruction.inputs) text += (input == instruction.inputs[0] ? "" : ", ") + describe(input);
-    text += ") [" + executables_[i]->Describe() + "]\n";
+    std::string inputs;
+    for (int input : instruction.inputs) inputs += (inputs.empty() ? "" : ", ") + describe(input);
+    text += "  " + describe(instruction.output) + " = " + Name(instruction.kind) + "(" + inputs + ") [" +
+            executables_[i]->Describe() + "]";
+    if (!least_nanoseconds_.empty()) {
+      char time[32];
+      std::snprintf(time, sizeof(time), " %.3f ms", static_cast<double>(least_nanoseconds_[i]) * 1e-6);
+      text += time;
+    }
+    text += "\n";
   }
   return text;
 }

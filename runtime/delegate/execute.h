@@ -1,4 +1,4 @@
-// Step 5 of the compiler: makes a program with known shapes runnable, and runs it.
+// Steps 5 and 6 of the compiler: chooses an executable for each instruction, plans their memory, and runs them.
 #ifndef LARQ_MELIUS_DELEGATE_EXECUTE_H_
 #define LARQ_MELIUS_DELEGATE_EXECUTE_H_
 
@@ -9,6 +9,7 @@
 
 #include "base.h"
 #include "kernels/kernels.h"
+#include "packed_map.h"
 #include "plan.h"
 #include "program.h"
 #include "thread_pool.h"
@@ -18,30 +19,30 @@ namespace larq_melius {
 // Where values and scratch memory are, and who does the work, during one run.
 class RunContext {
  public:
-  RunContext(ThreadPool& pool, int threads) : pool_(pool), threads_(threads) {}
+  RunContext(ThreadPool& pool, int threads, const std::vector<void*>& values)
+      : pool_(pool), threads_(threads), values_(values) {}
 
-  void SetValue(int index, void* data) { values_[index] = data; }
   void SetScratch(void* data) { scratch_ = data; }
 
+  // The first element of a value; of a map in a shared buffer, the first of its channels.
   template <typename T>
   T* value(int index) const {
-    return static_cast<T*>(values_.at(index));
+    return static_cast<T*>(values_[static_cast<size_t>(index)]);
   }
   template <typename T>
   T* scratch() const {
     return static_cast<T*>(scratch_);
   }
-  // See ThreadPool::Run; `cost` is about how many nanoseconds an item takes, so that small work stays on one thread.
+  // See ThreadPool::Run.
   template <typename Work>
   void Parallel(int64_t count, int64_t grain, const Work& work) const {
     pool_.Run(threads_, count, grain, work);
   }
-  int threads() const { return threads_; }
 
  private:
   ThreadPool& pool_;
   int threads_;
-  std::map<int, void*> values_;
+  const std::vector<void*>& values_;  // by their index
   void* scratch_ = nullptr;
 };
 
@@ -56,27 +57,31 @@ class Executable {
   virtual std::string Describe() const = 0;
 };
 
-std::unique_ptr<Executable> MakeExecutable(const Program& program, const Instruction& instruction,
-                                           const Kernels& kernels);
-
 // A program with its memory.
 class CompiledProgram {
  public:
+  // Takes a program with shapes and layout.
   CompiledProgram(Program program, const Kernels& kernels);
 
   const Program& program() const { return program_; }
-  // Runs it. `external` has the data of every external value; there is nothing to do where a value is empty.
+  // Runs it. `external` has the data of every external value.
   void Run(ThreadPool& pool, int threads, const std::map<int, void*>& external);
-  // The plan as text, one instruction a line.
+  // From now on, measures the time of each instruction.
+  void Profile() { least_nanoseconds_.assign(executables_.size(), 0); }
+  // The plan as text, one instruction a line, each with the least time that it took in any run that was measured.
   std::string Dump() const;
 
  private:
+  void MakeExecutables(const Kernels& kernels);
+  void AllocateMemory();
+
   Program program_;
+  std::map<int, PackedMap> maps_;  // of values that are packed maps
   std::vector<std::unique_ptr<Executable>> executables_;
-  // Of internal values, by their index, and of the scratch memory of each instruction.
-  std::map<int, int64_t> value_offsets_;
-  std::vector<int64_t> scratch_offsets_;
   AlignedBuffer<uint8_t> memory_;
+  std::vector<void*> scratch_;  // of each executable
+  std::vector<void*> values_;   // by their index
+  std::vector<int64_t> least_nanoseconds_;  // of each instruction; empty unless measured, 0 before the first run
 };
 
 }  // namespace larq_melius

@@ -69,7 +69,77 @@ class CustomOptions {
   std::map<std::string, int64_t> values_;
 };
 
+template <typename Params>
+const Params& BuiltinOptions(const TfLiteNode& node, Operator op) {
+  Require(node.builtin_data != nullptr, std::string(Name(op)) + " has no options");
+  return *static_cast<const Params*>(node.builtin_data);
+}
+
+Activation FromTfLite(TfLiteFusedActivation activation) {
+  switch (activation) {
+    case kTfLiteActNone: return Activation::kNone;
+    case kTfLiteActRelu: return Activation::kRelu;
+    case kTfLiteActReluN1To1: return Activation::kReluN1To1;
+    case kTfLiteActRelu6: return Activation::kRelu6;
+  }
+  throw Error("a fused activation is unknown");
+}
+
+Padding FromTfLite(TfLitePadding padding) {
+  Require(padding == kTfLitePaddingSame || padding == kTfLitePaddingValid, "a padding is unknown");
+  return padding == kTfLitePaddingSame ? Padding::kSame : Padding::kValid;
+}
+
+int Extent(int value) {
+  Require(value >= 1 && value <= kMaxExtent, "a stride, dilation or window is out of range");
+  return value;
+}
+
+// Strides, padding and activation, which the options of convolutions and pools share by name.
+template <typename Params>
+Options WindowOptions(const Params& params) {
+  Options options;
+  options.stride_height = Extent(params.stride_height);
+  options.stride_width = Extent(params.stride_width);
+  options.padding = FromTfLite(params.padding);
+  options.activation = FromTfLite(params.activation);
+  return options;
+}
+
+Options ReadBuiltinOptions(const TfLiteNode& node, Operator op) {
+  Options options;
+  switch (op) {
+    case Operator::kMultiply:
+    case Operator::kAdd:
+      options.activation = FromTfLite(BuiltinOptions<TfLiteArithmeticParams>(node, op).activation);
+      break;
+    case Operator::kConcatenate: {
+      const auto& params = BuiltinOptions<TfLiteConcatenationParams>(node, op);
+      options.axis = params.axis;
+      options.activation = FromTfLite(params.activation);
+      break;
+    }
+    case Operator::kMaxPool: {
+      const auto& params = BuiltinOptions<TfLitePoolParams>(node, op);
+      options = WindowOptions(params);
+      options.filter_height = Extent(params.filter_height);
+      options.filter_width = Extent(params.filter_width);
+      break;
+    }
+    case Operator::kConv: {
+      const auto& params = BuiltinOptions<TfLiteConvParams>(node, op);
+      options = WindowOptions(params);
+      options.dilation_height = Extent(params.dilation_height_factor);
+      options.dilation_width = Extent(params.dilation_width_factor);
+      break;
+    }
+    default: break;
+  }
+  return options;
+}
+
 Options ReadOptions(const TfLiteNode& node, Operator op) {
+  if (!IsLceOperator(op)) return ReadBuiltinOptions(node, op);
   Options options;
   if (op == Operator::kBinaryConv) {
     const CustomOptions custom(node, op);
@@ -97,12 +167,17 @@ std::vector<int> ToVector(const TfLiteIntArray* array) {
   return std::vector<int>(array->data, array->data + array->size);
 }
 
-struct Arity {
-  size_t inputs;
-  size_t outputs;
-};
-
-Arity ExpectedArity(Operator op) { return op == Operator::kBinaryConv ? Arity{5, 1} : Arity{1, 1}; }
+bool FitsArity(Operator op, size_t inputs) {
+  switch (op) {
+    case Operator::kBinaryConv: return inputs == 5;
+    case Operator::kMultiply:
+    case Operator::kAdd: return inputs == 2;
+    case Operator::kPad: return inputs == 2 || inputs == 3;
+    case Operator::kConv: return inputs == 3;
+    case Operator::kConcatenate: return inputs >= 1;
+    default: return inputs == 1;
+  }
+}
 
 template <typename T>
 std::vector<T> CopyConstant(const Tensor& tensor, Type type, int64_t count, const char* what) {
@@ -135,9 +210,20 @@ const char* Name(Operator op) {
     case Operator::kDequantize: return "LceDequantize";
     case Operator::kBinaryConv: return "LceBconv2d";
     case Operator::kBinaryMaxPool: return "LceBMaxPool2d";
+    case Operator::kMultiply: return "MUL";
+    case Operator::kAdd: return "ADD";
+    case Operator::kConcatenate: return "CONCATENATION";
+    case Operator::kPad: return "PAD";
+    case Operator::kMaxPool: return "MAX_POOL_2D";
+    case Operator::kConv: return "CONV_2D";
     case Operator::kOther: break;
   }
   return "another operator";
+}
+
+bool IsLceOperator(Operator op) {
+  return op == Operator::kQuantize || op == Operator::kDequantize || op == Operator::kBinaryConv ||
+         op == Operator::kBinaryMaxPool;
 }
 
 const Tensor& Graph::tensor(int index) const {
@@ -147,12 +233,30 @@ const Tensor& Graph::tensor(int index) const {
 }
 
 Operator RecognizeOperator(const TfLiteRegistration& registration) {
-  if (registration.builtin_code != kTfLiteBuiltinCustom || registration.custom_name == nullptr) return Operator::kOther;
-  for (Operator op :
-       {Operator::kQuantize, Operator::kDequantize, Operator::kBinaryConv, Operator::kBinaryMaxPool}) {
+  switch (registration.builtin_code) {
+    case kTfLiteBuiltinMul: return Operator::kMultiply;
+    case kTfLiteBuiltinAdd: return Operator::kAdd;
+    case kTfLiteBuiltinConcatenation: return Operator::kConcatenate;
+    case kTfLiteBuiltinPad:
+    case kTfLiteBuiltinPadv2: return Operator::kPad;
+    case kTfLiteBuiltinMaxPool2d: return Operator::kMaxPool;
+    case kTfLiteBuiltinConv2d: return Operator::kConv;
+    case kTfLiteBuiltinCustom: break;
+    default: return Operator::kOther;
+  }
+  if (registration.custom_name == nullptr) return Operator::kOther;
+  for (Operator op : {Operator::kQuantize, Operator::kDequantize, Operator::kBinaryConv, Operator::kBinaryMaxPool}) {
     if (std::strcmp(registration.custom_name, Name(op)) == 0) return op;
   }
   return Operator::kOther;
+}
+
+Operator ReadOperator(TfLiteContext* context, int node_index) {
+  TfLiteNode* node = nullptr;
+  TfLiteRegistration* registration = nullptr;
+  Require(context->GetNodeAndRegistration(context, node_index, &node, &registration) == kTfLiteOk && registration != nullptr,
+          "the runtime does not give access to an operator");
+  return RecognizeOperator(*registration);
 }
 
 Graph ReadGraph(TfLiteContext* context, const std::vector<int>& node_indices) {
@@ -169,8 +273,7 @@ Graph ReadGraph(TfLiteContext* context, const std::vector<int>& node_indices) {
     Require(node.op != Operator::kOther, "the runtime handed over an operator that was not claimed");
     node.inputs = ToVector(source->inputs);
     node.outputs = ToVector(source->outputs);
-    const Arity arity = ExpectedArity(node.op);
-    Require(node.inputs.size() == arity.inputs && node.outputs.size() == arity.outputs,
+    Require(FitsArity(node.op, node.inputs.size()) && node.outputs.size() == 1,
             std::string(Name(node.op)) + " has the wrong number of inputs or outputs");
     node.options = ReadOptions(*source, node.op);
     for (int input : node.inputs) {

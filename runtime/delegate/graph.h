@@ -20,10 +20,19 @@ enum class Operator {
   kDequantize,
   kBinaryConv,
   kBinaryMaxPool,
+  // Built-in operators on float maps. The delegate need not run them, but can.
+  kMultiply,
+  kAdd,
+  kConcatenate,
+  kPad,
+  kMaxPool,
+  kConv,
   kOther,
 };
 
 const char* Name(Operator op);
+// Whether only the delegate can run it.
+bool IsLceOperator(Operator op);
 
 struct Tensor {
   Type type = Type::kOther;
@@ -51,6 +60,8 @@ struct Options {
   // What SAME padding adds around a bit-packed map: 0 or 1.
   int pad_value = 1;
   int channels_in = 0;
+  // Of a concatenation.
+  int axis = 0;
 };
 
 struct Node {
@@ -69,8 +80,11 @@ struct Graph {
   const Tensor& tensor(int index) const;
 };
 
-// The operator at a node, or kOther for one that the delegate does not know. Calls nothing that could throw.
+// The operator at a node, or kOther for one that the delegate does not know.
 Operator RecognizeOperator(const TfLiteRegistration& registration);
+
+// The operator at a node of the runtime's.
+Operator ReadOperator(TfLiteContext* context, int node_index);
 
 // Reads the nodes and the tensors that they use.
 //

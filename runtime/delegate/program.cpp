@@ -38,6 +38,95 @@ std::shared_ptr<const BinaryConvConstants> ReadConvConstants(const Graph& graph,
   return constants;
 }
 
+bool IsConstant(const Graph& graph, int index) { return graph.tensor(index).constant != nullptr; }
+
+// A float map [N, H, W, C] of the runtime.
+void RequireMap(const Node& node, const Tensor& tensor) {
+  RequireType(node, "map", tensor.type, {Type::kFloat32});
+  Require(tensor.constant == nullptr && tensor.shape.size() == 4 && ElementCount(tensor.shape) > 0,
+          std::string(Name(node.op)) + ": not a map");
+}
+
+// A constant for each channel of the map at `input`; one for all is repeated.
+std::vector<float> ReadChannelConstant(const Graph& graph, const Node& node, int constant, int input) {
+  const Tensor& tensor = graph.tensor(constant);
+  const int64_t channels = graph.tensor(input).shape.back();
+  const int64_t count = ElementCount(tensor.shape);
+  Require(count == 1 || (tensor.shape.back() == channels && count == channels),
+          std::string(Name(node.op)) + ": the constant is not one number a channel");
+  std::vector<float> values = FloatConstant(tensor, count, Name(node.op));
+  values.resize(static_cast<size_t>(channels), values[0]);
+  return values;
+}
+
+// MUL or ADD: by a constant for each channel, or of two maps of one shape.
+void LowerArithmetic(const Graph& graph, const Node& node, Instruction& instruction) {
+  const bool first_is_constant = IsConstant(graph, node.inputs[0]);
+  const int input = node.inputs[first_is_constant ? 1 : 0];
+  const int other = node.inputs[first_is_constant ? 0 : 1];
+  RequireMap(node, graph.tensor(input));
+  instruction.inputs = {input};
+  if (!IsConstant(graph, other)) {
+    Require(node.op == Operator::kAdd, "MUL: both inputs are maps");
+    RequireMap(node, graph.tensor(other));
+    Require(graph.tensor(input).shape == graph.tensor(other).shape, "ADD: the maps have different shapes");
+    instruction.kind = InstructionKind::kAdd;
+    instruction.inputs.push_back(other);
+    return;
+  }
+  instruction.kind = InstructionKind::kAffine;
+  (node.op == Operator::kMultiply ? instruction.multiplier : instruction.addend) =
+      ReadChannelConstant(graph, node, other, input);
+}
+
+void LowerConcatenate(const Graph& graph, const Node& node, Instruction& instruction) {
+  instruction.kind = InstructionKind::kConcatenate;
+  instruction.inputs = node.inputs;
+  for (int input : node.inputs) RequireMap(node, graph.tensor(input));
+  Require(node.options.axis == 3 || node.options.axis == -1, "CONCATENATION: not of channels");
+  Require(node.options.activation == Activation::kNone, "CONCATENATION: has an activation");
+}
+
+void LowerPad(const Graph& graph, const Node& node, Instruction& instruction) {
+  instruction.kind = InstructionKind::kPad;
+  RequireMap(node, graph.tensor(node.inputs[0]));
+  const std::vector<int32_t> padding = IntConstant(graph.tensor(node.inputs[1]), 8, "PAD: the padding");
+  for (int32_t size : padding) Require(size >= 0 && size <= (1 << 15), "PAD: the padding is out of range");
+  Require(padding[0] == 0 && padding[1] == 0 && padding[6] == 0 && padding[7] == 0, "PAD: not of height and width");
+  instruction.border = {padding[2], padding[3], padding[4], padding[5]};
+  if (node.inputs.size() == 3) instruction.border_value = FloatConstant(graph.tensor(node.inputs[2]), 1, "PAD: the value")[0];
+}
+
+// A convolution in groups, of eight output channels or a multiple of it each: what runtimes are slow at.
+void LowerConv(const Graph& graph, const Node& node, Instruction& instruction) {
+  instruction.kind = InstructionKind::kConv;
+  const Tensor& input = graph.tensor(node.inputs[0]);
+  RequireMap(node, input);
+  const Tensor& filter = graph.tensor(node.inputs[1]);
+  Require(filter.shape.size() == 4 && ElementCount(filter.shape) > 0, "CONV_2D: the filter is empty");
+  auto constants = std::make_shared<ConvConstants>();
+  constants->channels_out = filter.shape[0];
+  constants->filter_height = filter.shape[1];
+  constants->filter_width = filter.shape[2];
+  constants->group_channels_in = filter.shape[3];
+  const int64_t groups = input.shape[3] / constants->group_channels_in;
+  Require(groups > 1 && groups * constants->group_channels_in == input.shape[3] &&
+              constants->channels_out % (8 * groups) == 0 && constants->filter_height == 3 &&
+              constants->filter_width == 3 && node.options.dilation_height == 1 && node.options.dilation_width == 1 &&
+              node.options.stride_height == 1 && node.options.stride_width == 1,
+          "CONV_2D: not grouped 3x3");
+  constants->filter = FloatConstant(filter, ElementCount(filter.shape), "CONV_2D: the filter");
+  if (node.inputs[2] == kTfLiteOptionalTensor) {
+    constants->bias.assign(static_cast<size_t>(constants->channels_out), 0.0f);
+  } else {
+    constants->bias = FloatConstant(graph.tensor(node.inputs[2]), constants->channels_out, "CONV_2D: the bias");
+  }
+  instruction.groups = groups;
+  instruction.float_conv = std::move(constants);
+}
+
+}  // namespace
+
 Instruction LowerNode(const Graph& graph, const Node& node) {
   Instruction instruction;
   instruction.inputs = {node.inputs[0]};
@@ -69,14 +158,26 @@ Instruction LowerNode(const Graph& graph, const Node& node) {
       RequireType(node, "input", input.type, {Type::kInt32});
       RequireType(node, "output", output.type, {Type::kInt32});
       break;
+    case Operator::kMultiply:
+    case Operator::kAdd: LowerArithmetic(graph, node, instruction); break;
+    case Operator::kConcatenate: LowerConcatenate(graph, node, instruction); break;
+    case Operator::kPad: LowerPad(graph, node, instruction); break;
+    case Operator::kMaxPool:
+      instruction.kind = InstructionKind::kMaxPool;
+      RequireMap(node, input);
+      break;
+    case Operator::kConv: LowerConv(graph, node, instruction); break;
     case Operator::kOther:
       throw Error("an operator is unknown");
   }
+  if (!IsLceOperator(node.op)) RequireMap(node, output);
   if (output.type == Type::kInt8) {
     Require(output.scale > 0, std::string(Name(node.op)) + ": the int8 output is not quantized");
   }
   return instruction;
 }
+
+namespace {
 
 int64_t PlaceAlong(int64_t in, int64_t filter, int64_t dilation, int64_t stride, Padding padding, int64_t* out) {
   const int64_t extent = (filter - 1) * dilation + 1;
@@ -103,9 +204,53 @@ void InferBinaryConv(const Program& program, Instruction& instruction, Value& ou
             "LceBconv2d: the channels of a group are not a multiple of 32");
     Require(conv.channels_out % instruction.groups == 0, "LceBconv2d: the output channels do not divide into groups");
   }
-  instruction.window = PlaceWindow(in, conv.filter_height, conv.filter_width, instruction.options);
+  instruction.window = PlaceWindow(in, conv.filter_height, conv.filter_width, instruction.options, instruction.border);
   const int64_t channels = output.type == Type::kInt32 ? WordCount(conv.channels_out) : conv.channels_out;
   output.shape = {in[0], instruction.window.out_height, instruction.window.out_width, channels};
+  if (instruction.inputs.size() > 1) {
+    Require(program.values.at(instruction.inputs[1]).shape == output.shape, "ADD: the maps have different shapes");
+  }
+}
+
+void InferFloatMap(const Program& program, Instruction& instruction, Value& output) {
+  const Shape& in = program.values.at(instruction.inputs[0]).shape;
+  const std::string name = Name(instruction.kind);
+  Require(in.size() == 4, name + ": the input does not have four dimensions");
+  output.shape = in;
+  for (const std::vector<float>* constant : {&instruction.multiplier, &instruction.addend}) {
+    Require(constant->empty() || static_cast<int64_t>(constant->size()) == in[3],
+            name + ": the input has " + std::to_string(in[3]) + " channels");
+  }
+  switch (instruction.kind) {
+    case InstructionKind::kAdd:
+      Require(program.values.at(instruction.inputs[1]).shape == in, name + ": the maps have different shapes");
+      break;
+    case InstructionKind::kConcatenate:
+      for (size_t i = 1; i < instruction.inputs.size(); ++i) {
+        const Shape& other = program.values.at(instruction.inputs[i]).shape;
+        Require(other.size() == 4 && std::equal(in.begin(), in.begin() + 3, other.begin()),
+                name + ": the maps have different sizes");
+        output.shape[3] += other[3];
+      }
+      break;
+    case InstructionKind::kPad:
+      output.shape[1] += instruction.border.top + instruction.border.bottom;
+      output.shape[2] += instruction.border.left + instruction.border.right;
+      break;
+    case InstructionKind::kMaxPool:
+      instruction.window = PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width, instruction.options, instruction.border);
+      break;
+    case InstructionKind::kConv:
+      Require(in[3] == instruction.groups * instruction.float_conv->group_channels_in, name + ": the filter does not fit the input");
+      instruction.window = PlaceWindow(in, instruction.float_conv->filter_height, instruction.float_conv->filter_width, instruction.options, instruction.border);
+      output.shape[3] = instruction.float_conv->channels_out;
+      break;
+    default: break;
+  }
+  if (instruction.kind == InstructionKind::kMaxPool || instruction.kind == InstructionKind::kConv) {
+    output.shape[1] = instruction.window.out_height;
+    output.shape[2] = instruction.window.out_width;
+  }
 }
 
 void InferShape(Program& program, Instruction& instruction) {
@@ -125,10 +270,19 @@ void InferShape(Program& program, Instruction& instruction) {
     case InstructionKind::kBinaryConv:
       InferBinaryConv(program, instruction, output);
       break;
+    case InstructionKind::kAffine:
+    case InstructionKind::kAdd:
+    case InstructionKind::kConcatenate:
+    case InstructionKind::kPad:
+    case InstructionKind::kMaxPool:
+    case InstructionKind::kConv:
+      InferFloatMap(program, instruction, output);
+      break;
     case InstructionKind::kBinaryMaxPool:
       Require(in.size() == 4, "LceBMaxPool2d: the input does not have four dimensions");
       instruction.window =
-          PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width, instruction.options);
+          PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width, instruction.options,
+                      instruction.border);
       output.shape = {in[0], instruction.window.out_height, instruction.window.out_width, in[3]};
       break;
   }
@@ -143,16 +297,23 @@ const char* Name(InstructionKind kind) {
     case InstructionKind::kUnpack: return "unpack";
     case InstructionKind::kBinaryConv: return "binary_conv";
     case InstructionKind::kBinaryMaxPool: return "binary_max_pool";
+    case InstructionKind::kAffine: return "affine";
+    case InstructionKind::kAdd: return "add";
+    case InstructionKind::kConcatenate: return "concatenate";
+    case InstructionKind::kPad: return "pad";
+    case InstructionKind::kMaxPool: return "max_pool";
+    case InstructionKind::kConv: return "conv";
   }
   return "";
 }
 
-Window PlaceWindow(const Shape& in, int64_t filter_height, int64_t filter_width, const Options& options) {
+Window PlaceWindow(const Shape& in, int64_t filter_height, int64_t filter_width, const Options& options,
+                   const Border& border) {
   Window window;
-  window.pad_top = PlaceAlong(in[1], filter_height, options.dilation_height, options.stride_height, options.padding,
-                              &window.out_height);
-  window.pad_left = PlaceAlong(in[2], filter_width, options.dilation_width, options.stride_width, options.padding,
-                               &window.out_width);
+  window.pad_top = border.top + PlaceAlong(in[1] + border.top + border.bottom, filter_height, options.dilation_height,
+                                           options.stride_height, options.padding, &window.out_height);
+  window.pad_left = border.left + PlaceAlong(in[2] + border.left + border.right, filter_width, options.dilation_width,
+                                             options.stride_width, options.padding, &window.out_width);
   return window;
 }
 
@@ -161,7 +322,9 @@ Program Lower(const Graph& graph, const std::vector<int>& external_inputs, const
   for (const Node& node : graph.nodes) {
     program.instructions.push_back(LowerNode(graph, node));
     const Instruction& instruction = program.instructions.back();
-    for (int index : {instruction.inputs[0], instruction.output}) {
+    std::vector<int> indices = instruction.inputs;
+    indices.push_back(instruction.output);
+    for (int index : indices) {
       const Tensor& tensor = graph.tensor(index);
       Value& value = program.values[index];
       value.type = tensor.type;

@@ -22,6 +22,11 @@ struct Value {
   // Whether the runtime holds it, because operators outside of this program write or read it.
   bool external_input = false;
   bool external_output = false;
+  // Set by AssignLayout. Values of one buffer lie behind one another in the channels of its pixels.
+  int buffer = -1;
+  int64_t channel_offset = 0;
+  // Channels from one pixel to the next.
+  int64_t pixel_stride = 0;
 
   bool external() const { return external_input || external_output; }
 };
@@ -33,6 +38,15 @@ enum class InstructionKind {
   kUnpack,
   kBinaryConv,
   kBinaryMaxPool,
+  // activation(x * multiplier + addend), each by channel; either may be absent.
+  kAffine,
+  // activation(x + y).
+  kAdd,
+  // Channels of several maps behind one another.
+  kConcatenate,
+  kPad,
+  kMaxPool,
+  kConv,
 };
 
 const char* Name(InstructionKind kind);
@@ -52,20 +66,57 @@ struct BinaryConvConstants {
   std::vector<int32_t> thresholds;
 };
 
+// Constants of a float convolution.
+struct ConvConstants {
+  int64_t channels_out = 0;
+  int64_t filter_height = 0;
+  int64_t filter_width = 0;
+  int64_t group_channels_in = 0;
+  std::vector<float> filter;  // [channels_out, filter_height, filter_width, group_channels_in]
+  std::vector<float> bias;
+};
+
+// A batch normalization before a sign, as one comparison: negative where (x ^ flip) < threshold, of each channel.
+struct Comparison {
+  std::vector<uint32_t> flips;
+  std::vector<float> thresholds;
+};
+
+// Rows and columns that are added around a map.
+struct Border {
+  int64_t top = 0;
+  int64_t bottom = 0;
+  int64_t left = 0;
+  int64_t right = 0;
+};
+
 // How a window moves over a map, once the map's size is known.
 struct Window {
   int64_t out_height = 0;
   int64_t out_width = 0;
+  // From the window's first position to the map's first element, an added border included.
   int64_t pad_top = 0;
   int64_t pad_left = 0;
 };
 
 struct Instruction {
   InstructionKind kind = InstructionKind::kPack;
+  // A binary convolution may have a second one, which is added to its result.
   std::vector<int> inputs;
   int output = 0;
   Options options;
   std::shared_ptr<const BinaryConvConstants> conv;
+  std::shared_ptr<const ConvConstants> float_conv;
+  // kAffine, and kMaxPool where one is fused into it. Empty vectors: absent.
+  std::vector<float> multiplier;
+  std::vector<float> addend;
+  // Of the affine map that is fused into a kMaxPool.
+  Activation affine_activation = Activation::kNone;
+  // kPack; null for a comparison with zero.
+  std::shared_ptr<const Comparison> comparison;
+  // kPad, and kMaxPool and kBinaryConv where one is fused into them.
+  Border border;
+  float border_value = 0;
   // Of the output's channels, where the file alone knows it (kUnpack).
   int64_t channels = 0;
   // Set by InferShapes.
@@ -88,10 +139,14 @@ Program Lower(const Graph& graph, const std::vector<int>& external_inputs, const
 // Throws Error if shapes do not fit together.
 void InferShapes(Program& program);
 
-// Where a window of that size, moved over `in` elements, begins, and how often it fits.
+// Translates one operator.
+Instruction LowerNode(const Graph& graph, const Node& node);
+
+// Where a window of that size, moved over a map with a border around it, begins, and how often it fits.
 //
 // Throws Error if it does not fit at all.
-Window PlaceWindow(const Shape& in, int64_t filter_height, int64_t filter_width, const Options& options);
+Window PlaceWindow(const Shape& in, int64_t filter_height, int64_t filter_width, const Options& options,
+                   const Border& border);
 
 }  // namespace larq_melius
 

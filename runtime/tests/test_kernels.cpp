@@ -120,11 +120,13 @@ void TestWriteFloats(const Kernels& kernels) {
       sum_correction[c] = static_cast<int32_t>(random.Integer(-500, 500));
     }
     const OutputTransform transform = {multiplier.data(), bias.data(), 1000, 8000};
-    for (int variant = 0; variant < 4; ++variant) {
+    for (int variant = 0; variant < 8; ++variant) {
       const int32_t* to_sum = (variant & 1) != 0 ? sum_correction.data() : nullptr;
       const float* to_result = (variant & 2) != 0 ? correction.data() : nullptr;
+      // The summand is overwritten.
       std::vector<float> actual(count + 1, 12345.0f);
-      kernels.write_floats(sums, channels, transform, to_sum, to_result, actual.data());
+      const float* summand = (variant & 4) != 0 ? actual.data() : nullptr;
+      kernels.write_floats(sums, channels, transform, to_sum, to_result, summand, actual.data());
       CHECK(actual[count] == 12345.0f);
       for (size_t c = 0; c < count; ++c) {
         int32_t x = 2 * sums[c] + (to_sum == nullptr ? 0 : to_sum[c]);
@@ -132,6 +134,7 @@ void TestWriteFloats(const Kernels& kernels) {
         volatile float product = static_cast<float>(x) * multiplier[c];
         volatile float expected = product + bias[c];
         if (to_result != nullptr) expected = expected + to_result[c];
+        if (summand != nullptr) expected = expected + 12345.0f;
         CHECK(actual[c] == expected);
       }
     }

@@ -50,6 +50,36 @@ void PackFloats(const float* values, int64_t channels, uint32_t* words) {
   if (c < channels) words[c / 32] = PackWord(values + c, 0.0f, channels - c);
 }
 
+inline uint32_t ComparedMask(const float* values, const uint32_t* flips, const float* thresholds) {
+  const __m256 x = _mm256_xor_ps(_mm256_loadu_ps(values), _mm256_castsi256_ps(Load(flips)));
+  return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_loadu_ps(thresholds), _CMP_LT_OQ)));
+}
+
+void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
+                  uint32_t* words) {
+  int64_t c = 0;
+  for (; c + 32 <= channels; c += 32) {
+    uint32_t word = 0;
+    for (int i = 0; i < 32; i += 8) word |= ComparedMask(values + c + i, flips + c + i, thresholds + c + i) << i;
+    words[c / 32] = word;
+  }
+  if (c < channels) words[c / 32] = PackComparedWord(values + c, flips + c, thresholds + c, channels - c);
+}
+
+struct EightFloats {
+  __m256 lanes;
+
+  static EightFloats Load(const float* address) { return {_mm256_loadu_ps(address)}; }
+  static EightFloats Repeat(const float* address) { return {_mm256_broadcast_ss(address)}; }
+  static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
+    return {_mm256_fmadd_ps(a.lanes, b.lanes, sum.lanes)};
+  }
+  static EightFloats Limit(EightFloats x, float low, float high) {
+    return {_mm256_min_ps(_mm256_max_ps(x.lanes, _mm256_set1_ps(low)), _mm256_set1_ps(high))};
+  }
+  static void Store(EightFloats x, float* address) { _mm256_storeu_ps(address, x.lanes); }
+};
+
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   const uint8_t* bytes = reinterpret_cast<const uint8_t*>(words);
   const __m128i low = _mm_set1_epi8(0x0f);
@@ -132,7 +162,8 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& Avx2Kernels() {
   static constexpr Kernels kKernels = {
-      "avx2", 4, 1, kTile, 65535, PackFloats, PackBytes, Expand, Accumulate, WriteFloats,
+      "avx2", 4, 1, kTile, 65535, PackFloats, PackCompared, PackBytes,
+      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
   };
   return kKernels;
 }

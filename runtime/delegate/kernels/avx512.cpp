@@ -26,6 +26,37 @@ void PackFloats(const float* values, int64_t channels, uint32_t* words) {
   }
 }
 
+void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
+                  uint32_t* words) {
+  for (int64_t c = 0; c < channels; c += 16) {
+    const int64_t count = Smaller(16, channels - c);
+    const __mmask16 lanes = static_cast<__mmask16>((1u << count) - 1);
+    const __m512i x = _mm512_xor_si512(_mm512_maskz_loadu_epi32(lanes, values + c),
+                                       _mm512_maskz_loadu_epi32(lanes, flips + c));
+    const uint32_t bits = _mm512_mask_cmp_ps_mask(lanes, _mm512_castsi512_ps(x),
+                                                  _mm512_maskz_loadu_ps(lanes, thresholds + c), _CMP_LT_OQ);
+    if (c % 32 == 0) {
+      words[c / 32] = bits;
+    } else {
+      words[c / 32] |= bits << 16;
+    }
+  }
+}
+
+struct EightFloats {
+  __m256 lanes;
+
+  static EightFloats Load(const float* address) { return {_mm256_loadu_ps(address)}; }
+  static EightFloats Repeat(const float* address) { return {_mm256_broadcast_ss(address)}; }
+  static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
+    return {_mm256_fmadd_ps(a.lanes, b.lanes, sum.lanes)};
+  }
+  static EightFloats Limit(EightFloats x, float low, float high) {
+    return {_mm256_min_ps(_mm256_max_ps(x.lanes, _mm256_set1_ps(low)), _mm256_set1_ps(high))};
+  }
+  static void Store(EightFloats x, float* address) { _mm256_storeu_ps(address, x.lanes); }
+};
+
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
 }
@@ -65,7 +96,8 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& Avx512Kernels() {
   static constexpr Kernels kKernels = {
-      "avx512", 32, 4, kTile, int64_t{1} << 30, PackFloats, PackBytes, Expand, Accumulate, WriteFloats,
+      "avx512", 32, 4, kTile, int64_t{1} << 30, PackFloats, PackCompared, PackBytes,
+      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
   };
   return kKernels;
 }

@@ -26,10 +26,24 @@ inline uint32_t PackWord(const T* values, Zero zero, int64_t count) {
   for (int64_t c = 0; c < channels; c += 32) words[c / 32] = PackWord(values + c, zero_point, Smaller(32, channels - c));
 }
 
-// One copy of the loop for each combination, so that none tests for corrections inside.
-template <bool kSumCorrection, bool kCorrection>
+inline uint32_t PackComparedWord(const float* values, const uint32_t* flips, const float* thresholds, int64_t count) {
+  uint32_t word = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const float x = flips[i] == 0 ? values[i] : -values[i];
+    word |= static_cast<uint32_t>(x < thresholds[i]) << i;
+  }
+  return word;
+}
+
+inline float Clamp(float x, float low, float high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
+// One copy of the loop for each combination, so that none tests for null inside.
+template <bool kSumCorrection, bool kCorrection, bool kSummand>
 void WriteFloatsAs(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                   const int32_t* sum_correction, const float* correction, float* output) {
+                   const int32_t* sum_correction, const float* correction, const float* summand, float* output) {
   const int32_t low = transform.clamp_min;
   const int32_t high = transform.clamp_max;
   const float* multiplier = transform.multiplier;
@@ -41,20 +55,108 @@ void WriteFloatsAs(const int32_t* sums, int64_t channels, const OutputTransform&
     x = x > low ? x : low;
     float y = static_cast<float>(x) * multiplier[c] + bias[c];
     if constexpr (kCorrection) y += correction[c];
+    if constexpr (kSummand) y += summand[c];
     output[c] = y;
   }
 }
 
-[[maybe_unused]] void WriteFloats(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                                  const int32_t* sum_correction, const float* correction, float* output) {
-  if (sum_correction != nullptr && correction != nullptr) {
-    WriteFloatsAs<true, true>(sums, channels, transform, sum_correction, correction, output);
-  } else if (sum_correction != nullptr) {
-    WriteFloatsAs<true, false>(sums, channels, transform, sum_correction, correction, output);
-  } else if (correction != nullptr) {
-    WriteFloatsAs<false, true>(sums, channels, transform, sum_correction, correction, output);
+template <bool kSumCorrection, bool kCorrection>
+void WriteFloatsMaybeAdded(const int32_t* sums, int64_t channels, const OutputTransform& transform,
+                           const int32_t* sum_correction, const float* correction, const float* summand,
+                           float* output) {
+  if (summand != nullptr) {
+    WriteFloatsAs<kSumCorrection, kCorrection, true>(sums, channels, transform, sum_correction, correction, summand,
+                                                     output);
   } else {
-    WriteFloatsAs<false, false>(sums, channels, transform, sum_correction, correction, output);
+    WriteFloatsAs<kSumCorrection, kCorrection, false>(sums, channels, transform, sum_correction, correction, summand,
+                                                      output);
+  }
+}
+
+[[maybe_unused]] void WriteFloats(const int32_t* sums, int64_t channels, const OutputTransform& transform,
+                                  const int32_t* sum_correction, const float* correction, const float* summand,
+                                  float* output) {
+  if (sum_correction != nullptr && correction != nullptr) {
+    WriteFloatsMaybeAdded<true, true>(sums, channels, transform, sum_correction, correction, summand, output);
+  } else if (sum_correction != nullptr) {
+    WriteFloatsMaybeAdded<true, false>(sums, channels, transform, sum_correction, correction, summand, output);
+  } else if (correction != nullptr) {
+    WriteFloatsMaybeAdded<false, true>(sums, channels, transform, sum_correction, correction, summand, output);
+  } else {
+    WriteFloatsMaybeAdded<false, false>(sums, channels, transform, sum_correction, correction, summand, output);
+  }
+}
+
+[[maybe_unused]] void AffineFloats(const float* x, const float* multiplier, const float* addend, float low, float high,
+                                   int64_t channels, float* output) {
+  for (int64_t c = 0; c < channels; ++c) output[c] = Clamp(x[c] * multiplier[c] + addend[c], low, high);
+}
+
+[[maybe_unused]] void AddFloats(const float* x, const float* y, float low, float high, int64_t channels,
+                                float* output) {
+  for (int64_t c = 0; c < channels; ++c) output[c] = Clamp(x[c] + y[c], low, high);
+}
+
+[[maybe_unused]] void MaxAffineFloats(const float* x, const float* multiplier, const float* addend, float low,
+                                      float high, int64_t channels, float* output) {
+  for (int64_t c = 0; c < channels; ++c) {
+    const float y = Clamp(x[c] * multiplier[c] + addend[c], low, high);
+    output[c] = output[c] < y ? y : output[c];
+  }
+}
+
+[[maybe_unused]] void MaxFloats(const float* x, int64_t channels, float* output) {
+  for (int64_t c = 0; c < channels; ++c) output[c] = output[c] < x[c] ? x[c] : output[c];
+}
+
+// Convolves `kPixels` neighboring output pixels, of which all read the columns [first, last) of the filter.
+//
+// `Vector` is eight floats: Load, Repeat (one float in all lanes), MultiplyAdd, Limit and Store.
+template <typename Vector, int kPixels>
+inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t x, int64_t first, int64_t last) {
+  const int64_t channels = arguments.group_channels_in;
+  const float* weights = arguments.weights + block * 9 * channels * 8;
+  const int64_t group = block / arguments.group_blocks;
+  Vector sums[kPixels];
+  for (int p = 0; p < kPixels; ++p) sums[p] = Vector::Load(arguments.bias + block * 8);
+  for (int64_t row = 0; row < 3; ++row) {
+    if (arguments.rows[row] == nullptr) continue;
+    for (int64_t column = first; column < last; ++column) {
+      const float* map = arguments.rows[row] + (x + column - arguments.pad_left) * arguments.channels_in + group * channels;
+      const float* filter = weights + (row * 3 + column) * channels * 8;
+      for (int64_t c = 0; c < channels; ++c) {
+        const Vector weight = Vector::Load(filter + c * 8);
+        for (int p = 0; p < kPixels; ++p) {
+          sums[p] = Vector::MultiplyAdd(Vector::Repeat(map + p * arguments.channels_in + c), weight, sums[p]);
+        }
+      }
+    }
+  }
+  for (int p = 0; p < kPixels; ++p) {
+    Vector::Store(Vector::Limit(sums[p], arguments.low, arguments.high),
+                  arguments.output + (x + p) * arguments.output_stride + block * 8);
+  }
+}
+
+template <typename Vector>
+void ConvRow(const ConvRowArguments& arguments) {
+  constexpr int kPixels = 8;
+  // Output pixels from `inside` to `end` read no column outside of the map.
+  int64_t inside = Smaller(arguments.pad_left, arguments.width_out);
+  int64_t end = Smaller(arguments.width_in - 2 + arguments.pad_left, arguments.width_out);
+  if (end < inside) end = inside;
+  for (int64_t block = 0; block < arguments.blocks; ++block) {
+    int64_t x = inside;
+    for (; x + kPixels <= end; x += kPixels) ConvPixels<Vector, kPixels>(arguments, block, x, 0, 3);
+    for (; x < end; ++x) ConvPixels<Vector, 1>(arguments, block, x, 0, 3);
+    for (x = 0; x < arguments.width_out; ++x) {
+      if (x == inside) x = end;
+      if (x == arguments.width_out) break;
+      const int64_t left = x - arguments.pad_left;
+      const int64_t first = left < 0 ? -left : 0;
+      const int64_t last = Smaller(3, arguments.width_in - left);
+      ConvPixels<Vector, 1>(arguments, block, x, first, last);
+    }
   }
 }
 

@@ -42,6 +42,26 @@ struct OutputTransform {
   int32_t clamp_max;
 };
 
+// A row of the output of a 3x3 convolution in groups, stride 1; eight output channels of a group are a block.
+struct ConvRowArguments {
+  // The three rows of the map that it reads, null where they lie outside. Pixels have `channels_in` channels.
+  const float* rows[3];
+  int64_t width_in;
+  int64_t channels_in;
+  int64_t group_channels_in;
+  int64_t group_blocks;
+  int64_t blocks;
+  // [block][row][column][channel of the group][8]
+  const float* weights;
+  const float* bias;
+  float low;
+  float high;
+  int64_t width_out;
+  int64_t pad_left;
+  float* output;
+  int64_t output_stride;
+};
+
 struct Kernels {
   const char* name;
   int unit_channels;
@@ -52,14 +72,30 @@ struct Kernels {
 
   // Sets bit c where values[c] < 0; bits after the last channel are 0.
   void (*pack_floats)(const float* values, int64_t channels, uint32_t* words);
+  // The same for (values[c] ^ flips[c]) < thresholds[c], with the bits of the float flipped.
+  void (*pack_compared)(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
+                        uint32_t* words);
   // The same for values[c] < zero_point.
   void (*pack_bytes)(const int8_t* values, int zero_point, int64_t channels, uint32_t* words);
   // Words to the units of a map.
   void (*expand)(const uint32_t* words, int64_t count, uint8_t* units);
   void (*accumulate)(const AccumulateArguments& arguments);
-  // `sum_correction` is added to twice the sum before it is clamped, `correction` to the result; both may be null.
+  // `sum_correction` is added to twice the sum before it is clamped, `correction` and then `summand` to the result; all
+  // may be null. `output` may be `summand`.
   void (*write_floats)(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                       const int32_t* sum_correction, const float* correction, float* output);
+                       const int32_t* sum_correction, const float* correction, const float* summand, float* output);
+
+  // output = clamp(x * multiplier + addend), rounded after each operation. `output` may be `x`.
+  void (*affine)(const float* x, const float* multiplier, const float* addend, float low, float high, int64_t channels,
+                 float* output);
+  // output = clamp(x + y). `output` may be either.
+  void (*add)(const float* x, const float* y, float low, float high, int64_t channels, float* output);
+  // output = max(output, clamp(x * multiplier + addend)).
+  void (*max_affine)(const float* x, const float* multiplier, const float* addend, float low, float high,
+                     int64_t channels, float* output);
+  // output = max(output, x).
+  void (*max)(const float* x, int64_t channels, float* output);
+  void (*conv_row)(const ConvRowArguments& arguments);
 };
 
 // Runs everywhere. The others are defined only in builds for their processors.

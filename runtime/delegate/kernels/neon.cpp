@@ -14,12 +14,21 @@ constexpr int kVectors = kChannelBlock / 16;
 // A count is at most 8, a byte holds 255.
 constexpr int64_t kCountsPerFlush = 31;
 
-// Four comparisons of eight values to a word.
-inline uint32_t PackEight(const float* values) {
-  const uint16x4_t first = vmovn_u32(vcltzq_f32(vld1q_f32(values)));
-  const uint16x4_t second = vmovn_u32(vcltzq_f32(vld1q_f32(values + 4)));
+// The decisions on eight values as bits.
+inline uint32_t ToBits(uint32x4_t low, uint32x4_t high) {
+  const uint16x4_t first = vmovn_u32(low);
+  const uint16x4_t second = vmovn_u32(high);
   constexpr uint16_t kBits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
   return vaddvq_u16(vandq_u16(vcombine_u16(first, second), vld1q_u16(kBits)));
+}
+
+inline uint32_t PackEight(const float* values) {
+  return ToBits(vcltzq_f32(vld1q_f32(values)), vcltzq_f32(vld1q_f32(values + 4)));
+}
+
+inline uint32x4_t CompareFour(const float* values, const uint32_t* flips, const float* thresholds) {
+  const uint32x4_t x = veorq_u32(vreinterpretq_u32_f32(vld1q_f32(values)), vld1q_u32(flips));
+  return vcltq_f32(vreinterpretq_f32_u32(x), vld1q_f32(thresholds));
 }
 
 void PackFloats(const float* values, int64_t channels, uint32_t* words) {
@@ -30,6 +39,43 @@ void PackFloats(const float* values, int64_t channels, uint32_t* words) {
   }
   if (c < channels) words[c / 32] = PackWord(values + c, 0.0f, channels - c);
 }
+
+void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
+                  uint32_t* words) {
+  int64_t c = 0;
+  for (; c + 32 <= channels; c += 32) {
+    uint32_t word = 0;
+    for (int64_t i = c; i < c + 32; i += 8) {
+      word |= ToBits(CompareFour(values + i, flips + i, thresholds + i),
+                     CompareFour(values + i + 4, flips + i + 4, thresholds + i + 4))
+              << (i - c);
+    }
+    words[c / 32] = word;
+  }
+  if (c < channels) words[c / 32] = PackComparedWord(values + c, flips + c, thresholds + c, channels - c);
+}
+
+struct EightFloats {
+  float32x4_t low;
+  float32x4_t high;
+
+  static EightFloats Load(const float* address) { return {vld1q_f32(address), vld1q_f32(address + 4)}; }
+  static EightFloats Repeat(const float* address) {
+    const float32x4_t x = vld1q_dup_f32(address);
+    return {x, x};
+  }
+  static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
+    return {vfmaq_f32(sum.low, a.low, b.low), vfmaq_f32(sum.high, a.high, b.high)};
+  }
+  static EightFloats Limit(EightFloats x, float low, float high) {
+    return {vminq_f32(vmaxq_f32(x.low, vdupq_n_f32(low)), vdupq_n_f32(high)),
+            vminq_f32(vmaxq_f32(x.high, vdupq_n_f32(low)), vdupq_n_f32(high))};
+  }
+  static void Store(EightFloats x, float* address) {
+    vst1q_f32(address, x.low);
+    vst1q_f32(address + 4, x.high);
+  }
+};
 
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
@@ -96,7 +142,8 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& NeonKernels() {
   static constexpr Kernels kKernels = {
-      "neon", 8, 1, kTile, 65535, PackFloats, PackBytes, Expand, Accumulate, WriteFloats,
+      "neon", 8, 1, kTile, 65535, PackFloats, PackCompared, PackBytes,
+      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
   };
   return kKernels;
 }

@@ -19,6 +19,37 @@ void PackFloats(const float* values, int64_t channels, uint32_t* words) {
   for (int64_t c = 0; c < channels; c += 32) words[c / 32] = PackWord(values + c, 0.0f, Smaller(32, channels - c));
 }
 
+void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
+                  uint32_t* words) {
+  for (int64_t c = 0; c < channels; c += 32) {
+    words[c / 32] = PackComparedWord(values + c, flips + c, thresholds + c, Smaller(32, channels - c));
+  }
+}
+
+struct EightFloats {
+  float lanes[8];
+
+  static EightFloats Load(const float* address) {
+    EightFloats result;
+    std::memcpy(result.lanes, address, sizeof(result.lanes));
+    return result;
+  }
+  static EightFloats Repeat(const float* address) {
+    EightFloats result;
+    for (float& lane : result.lanes) lane = *address;
+    return result;
+  }
+  static EightFloats MultiplyAdd(const EightFloats& a, const EightFloats& b, EightFloats sum) {
+    for (int i = 0; i < 8; ++i) sum.lanes[i] += a.lanes[i] * b.lanes[i];
+    return sum;
+  }
+  static EightFloats Limit(EightFloats x, float low, float high) {
+    for (float& lane : x.lanes) lane = Clamp(lane, low, high);
+    return x;
+  }
+  static void Store(const EightFloats& x, float* address) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
+};
+
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   std::memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
 }
@@ -44,7 +75,8 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& PortableKernels() {
   static constexpr Kernels kKernels = {
-      "portable", 32, 4, 1, int64_t{1} << 30, PackFloats, PackBytes, Expand, Accumulate, WriteFloats,
+      "portable", 32, 4, 1, int64_t{1} << 30, PackFloats,   PackCompared, PackBytes,
+      Expand,     Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
   };
   return kKernels;
 }

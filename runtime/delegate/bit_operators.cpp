@@ -1,0 +1,205 @@
+#include "bit_operators.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace larq_melius {
+namespace {
+
+int64_t Rows(const Shape& shape) {
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  return rows;
+}
+
+class Pack : public Executable {
+ public:
+  Pack(const Program& program, const Instruction& instruction, const Kernels& kernels, const PackedMap* map)
+      : kernels_(kernels), instruction_(instruction), has_map_(map != nullptr) {
+    if (has_map_) map_ = *map;
+    const Value& input = program.values.at(instruction.inputs[0]);
+    type_ = input.type;
+    // LCE packs a bool as if false were negative.
+    zero_point_ = type_ == Type::kBool ? 1 : input.zero_point;
+    channels_ = input.shape.back();
+    stride_ = input.pixel_stride;
+    rows_ = Rows(input.shape);
+  }
+
+  void Run(const RunContext& context) const override {
+    if (has_map_) {
+      RunIntoMap(context);
+      return;
+    }
+    const int64_t words = WordCount(channels_);
+    uint32_t* output = context.value<uint32_t>(instruction_.output);
+    context.Parallel(rows_, 256, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) PackPixel(context, row, output + row * words);
+    });
+  }
+
+  std::string Describe() const override {
+    return std::string(kernels_.name) + (instruction_.comparison == nullptr ? "" : ", compared") +
+           (has_map_ ? ", into map" : "");
+  }
+
+ private:
+  void PackPixel(const RunContext& context, int64_t pixel, uint32_t* words) const {
+    const int input = instruction_.inputs[0];
+    if (type_ != Type::kFloat32) {
+      kernels_.pack_bytes(context.value<const int8_t>(input) + pixel * stride_, zero_point_, channels_, words);
+    } else if (instruction_.comparison != nullptr) {
+      kernels_.pack_compared(context.value<const float>(input) + pixel * stride_,
+                             instruction_.comparison->flips.data(), instruction_.comparison->thresholds.data(),
+                             channels_, words);
+    } else {
+      kernels_.pack_floats(context.value<const float>(input) + pixel * stride_, channels_, words);
+    }
+  }
+
+  void RunIntoMap(const RunContext& context) const {
+    uint8_t* map = context.value<uint8_t>(instruction_.output);
+    context.Parallel(map_.rows(), 4, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        map_.WriteRow(row, map, [&](int64_t image, int64_t y, int64_t count, uint8_t* units) {
+          PackRow(context, (image * map_.inner_height + y) * map_.inner_width, count, units);
+        });
+      }
+    });
+  }
+
+  // A few pixels at a time, so that their words stay in the nearest cache until they are expanded.
+  void PackRow(const RunContext& context, int64_t first, int64_t count, uint8_t* units) const {
+    uint32_t words[kMaxMapWords];
+    const int64_t at_once = kMaxMapWords / map_.pixel_words;
+    for (int64_t pixel = 0; pixel < count; pixel += at_once) {
+      const int64_t pixels = std::min(at_once, count - pixel);
+      for (int64_t i = 0; i < pixels; ++i) PackPixel(context, first + pixel + i, words + i * map_.pixel_words);
+      kernels_.expand(words, pixels * map_.pixel_words, units + pixel * map_.pixel_bytes());
+    }
+  }
+
+  const Kernels& kernels_;
+  Instruction instruction_;
+  bool has_map_;
+  PackedMap map_;
+  Type type_;
+  int zero_point_;
+  int64_t channels_;
+  int64_t stride_;
+  int64_t rows_;
+};
+
+class Unpack : public Executable {
+ public:
+  Unpack(const Program& program, const Instruction& instruction)
+      : input_(instruction.inputs[0]), output_(instruction.output), channels_(instruction.channels) {
+    const Value& output = program.values.at(output_);
+    type_ = output.type;
+    rows_ = Rows(output.shape);
+    stride_ = output.pixel_stride;
+    if (type_ == Type::kInt8) {
+      // One, in steps of the output; no scale is so small that more than the range of int8 matters.
+      const float one = std::min(std::round(1.0f / output.scale), 512.0f);
+      const int64_t plus = int64_t{output.zero_point} + static_cast<int64_t>(one);
+      const int64_t minus = int64_t{output.zero_point} - static_cast<int64_t>(one);
+      plus_ = static_cast<int8_t>(std::max<int64_t>(-128, std::min<int64_t>(127, plus)));
+      minus_ = static_cast<int8_t>(std::max<int64_t>(-128, std::min<int64_t>(127, minus)));
+    } else {
+      plus_ = 1;
+      minus_ = type_ == Type::kBool ? 0 : -1;
+    }
+  }
+
+  void Run(const RunContext& context) const override {
+    const int64_t words = WordCount(channels_);
+    const uint32_t* input = context.value<const uint32_t>(input_);
+    context.Parallel(rows_, 256, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        for (int64_t c = 0; c < channels_; ++c) {
+          const bool negative = (input[row * words + c / kWordBits] >> (c % kWordBits) & 1) != 0;
+          const int8_t value = negative ? minus_ : plus_;
+          if (type_ == Type::kFloat32) {
+            context.value<float>(output_)[row * stride_ + c] = value;
+          } else {
+            context.value<int8_t>(output_)[row * channels_ + c] = value;
+          }
+        }
+      }
+    });
+  }
+
+  std::string Describe() const override { return "portable"; }
+
+ private:
+  int input_;
+  int output_;
+  Type type_;
+  int64_t channels_;
+  int64_t rows_;
+  int64_t stride_;
+  int8_t plus_;
+  int8_t minus_;
+};
+
+// The maximum of signs: negative only where all are. Padding takes no part.
+class BinaryMaxPool : public Executable {
+ public:
+  BinaryMaxPool(const Program& program, const Instruction& instruction)
+      : instruction_(instruction),
+        in_(program.values.at(instruction.inputs[0]).shape),
+        out_(program.values.at(instruction.output).shape) {}
+
+  void Run(const RunContext& context) const override {
+    context.Parallel(out_[0] * out_[1], 4, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) ComputeRow(context, row);
+    });
+  }
+
+  std::string Describe() const override { return "portable"; }
+
+ private:
+  void ComputeRow(const RunContext& context, int64_t row) const {
+    const Options& options = instruction_.options;
+    const int64_t words = out_[3];
+    const uint32_t* image = context.value<const uint32_t>(instruction_.inputs[0]) +
+                            row / out_[1] * in_[1] * in_[2] * words;
+    uint32_t* output = context.value<uint32_t>(instruction_.output) + row * out_[2] * words;
+    const int64_t top = row % out_[1] * options.stride_height - instruction_.window.pad_top;
+    const int64_t bottom = std::min(top + options.filter_height, in_[1]);
+    for (int64_t x = 0; x < out_[2]; ++x) {
+      const int64_t left = x * options.stride_width - instruction_.window.pad_left;
+      const int64_t right = std::min(left + options.filter_width, in_[2]);
+      for (int64_t w = 0; w < words; ++w) {
+        uint32_t all = ~0u;
+        for (int64_t in_y = std::max<int64_t>(top, 0); in_y < bottom; ++in_y) {
+          for (int64_t in_x = std::max<int64_t>(left, 0); in_x < right; ++in_x) {
+            all &= image[(in_y * in_[2] + in_x) * words + w];
+          }
+        }
+        output[x * words + w] = all;
+      }
+    }
+  }
+
+  Instruction instruction_;
+  Shape in_;
+  Shape out_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executable> MakePack(const Program& program, const Instruction& instruction, const Kernels& kernels,
+                                     const PackedMap* map) {
+  return std::make_unique<Pack>(program, instruction, kernels, map);
+}
+
+std::unique_ptr<Executable> MakeUnpack(const Program& program, const Instruction& instruction) {
+  return std::make_unique<Unpack>(program, instruction);
+}
+
+std::unique_ptr<Executable> MakeBinaryMaxPool(const Program& program, const Instruction& instruction) {
+  return std::make_unique<BinaryMaxPool>(program, instruction);
+}
+
+}  // namespace larq_melius

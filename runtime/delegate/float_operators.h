@@ -1,0 +1,21 @@
+// Instructions on float maps.
+#ifndef LARQ_MELIUS_DELEGATE_FLOAT_OPERATORS_H_
+#define LARQ_MELIUS_DELEGATE_FLOAT_OPERATORS_H_
+
+#include <memory>
+
+#include "execute.h"
+
+namespace larq_melius {
+
+std::unique_ptr<Executable> MakeAffine(const Program& program, const Instruction& instruction, const Kernels& kernels);
+std::unique_ptr<Executable> MakeAdd(const Program& program, const Instruction& instruction, const Kernels& kernels);
+std::unique_ptr<Executable> MakeConcatenate(const Program& program, const Instruction& instruction);
+std::unique_ptr<Executable> MakePad(const Program& program, const Instruction& instruction);
+std::unique_ptr<Executable> MakeMaxPool(const Program& program, const Instruction& instruction,
+                                        const Kernels& kernels);
+std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels);
+
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_FLOAT_OPERATORS_H_

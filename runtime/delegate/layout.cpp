@@ -1,0 +1,244 @@
+#include "layout.h"
+
+#include <algorithm>
+#include <set>
+
+namespace larq_melius {
+namespace {
+
+// Where the runtime holds a value that takes part in a concatenation, an internal one takes its part.
+class ExternalCopies {
+ public:
+  explicit ExternalCopies(Program& program) : program_(program) {
+    next_ = program.values.empty() ? 0 : program.values.rbegin()->first + 1;
+  }
+
+  void Insert() {
+    std::set<int> parts;
+    for (const Instruction& instruction : program_.instructions) {
+      if (instruction.kind != InstructionKind::kConcatenate) continue;
+      parts.insert(instruction.inputs.begin(), instruction.inputs.end());
+      parts.insert(instruction.output);
+    }
+    for (int value : parts) {
+      if (program_.values.at(value).external_input) CopyIn(value);
+      if (program_.values.at(value).external_output) CopyOut(value);
+    }
+  }
+
+ private:
+  static Instruction Copy(int from, int to) {
+    Instruction copy;
+    copy.kind = InstructionKind::kAffine;
+    copy.inputs = {from};
+    copy.output = to;
+    return copy;
+  }
+
+  int AddInternal(int like) {
+    Value value = program_.values.at(like);
+    value.external_input = value.external_output = false;
+    program_.values[next_] = value;
+    return next_++;
+  }
+
+  void ReplaceReads(int from, int to) {
+    for (Instruction& instruction : program_.instructions) {
+      std::replace(instruction.inputs.begin(), instruction.inputs.end(), from, to);
+    }
+  }
+
+  void CopyIn(int value) {
+    const int internal = AddInternal(value);
+    ReplaceReads(value, internal);
+    program_.instructions.insert(program_.instructions.begin(), Copy(value, internal));
+  }
+
+  // Right after it is made: its place may be overwritten later.
+  void CopyOut(int value) {
+    const int internal = AddInternal(value);
+    ReplaceReads(value, internal);
+    for (size_t i = 0; i < program_.instructions.size(); ++i) {
+      if (program_.instructions[i].output != value) continue;
+      program_.instructions[i].output = internal;
+      program_.instructions.insert(program_.instructions.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                                   Copy(internal, value));
+      return;
+    }
+  }
+
+  Program& program_;
+  int next_;
+};
+
+struct Place {
+  int buffer;
+  int64_t offset;
+};
+
+// Places the parts of concatenations, from the last to the first: the last one of a stage is the widest.
+class Sharing {
+ public:
+  explicit Sharing(Program& program) : program_(program) {
+    for (size_t i = 0; i < program.instructions.size(); ++i) {
+      const Instruction& instruction = program.instructions[i];
+      made_at_[instruction.output] = static_cast<int>(i);
+      if (instruction.kind == InstructionKind::kConcatenate) {
+        for (int input : instruction.inputs) {
+          const std::vector<int> parts = PartsOf(input);
+          parts_[instruction.output].insert(parts_[instruction.output].end(), parts.begin(), parts.end());
+        }
+      }
+    }
+    for (size_t i = 0; i < program.instructions.size(); ++i) {
+      for (int input : program.instructions[i].inputs) {
+        for (int part : PartsOf(input)) last_read_[part] = static_cast<int>(i);
+      }
+    }
+  }
+
+  // Concatenations that are no work once the places are used.
+  std::set<int> Place() {
+    std::set<int> free;
+    for (size_t i = program_.instructions.size(); i-- > 0;) {
+      const Instruction& instruction = program_.instructions[i];
+      if (instruction.kind == InstructionKind::kConcatenate && PlaceConcatenation(instruction.output)) {
+        free.insert(instruction.output);
+      }
+    }
+    for (int output : free) {
+      const struct Place first = places_.at(parts_.at(output)[0]);
+      places_[output] = first;
+    }
+    return free;
+  }
+
+  const std::map<int, struct Place>& places() const { return places_; }
+  int buffers() const { return static_cast<int>(occupants_.size()); }
+  int64_t width(int buffer) const { return widths_[static_cast<size_t>(buffer)]; }
+
+ private:
+  std::vector<int> PartsOf(int value) const {
+    const auto found = parts_.find(value);
+    return found == parts_.end() ? std::vector<int>{value} : found->second;
+  }
+
+  int64_t Channels(int value) const { return program_.values.at(value).shape.back(); }
+
+  bool PlaceConcatenation(int output) {
+    const std::vector<int>& parts = parts_.at(output);
+    // The buffer that a part is in already, or a new one.
+    struct Place base = {buffers(), 0};
+    int64_t offset = 0;
+    for (int part : parts) {
+      const auto found = places_.find(part);
+      if (found != places_.end()) {
+        base = {found->second.buffer, found->second.offset - offset};
+        break;
+      }
+      offset += Channels(part);
+    }
+    if (base.offset < 0) return false;
+    offset = base.offset;
+    std::vector<std::pair<int, int64_t>> unplaced;
+    for (int part : parts) {
+      const auto found = places_.find(part);
+      if (found != places_.end()) {
+        if (found->second.buffer != base.buffer || found->second.offset != offset) return false;
+      } else {
+        if (!SamePixels(part, output) || !IsFree(base.buffer, offset, part)) return false;
+        for (const auto& [other, other_offset] : unplaced) {
+          if (other == part) return false;
+        }
+        unplaced.emplace_back(part, offset);
+      }
+      offset += Channels(part);
+    }
+    if (base.buffer == buffers()) {
+      occupants_.emplace_back();
+      widths_.push_back(0);
+    }
+    for (const auto& [part, at] : unplaced) {
+      places_[part] = {base.buffer, at};
+      occupants_[static_cast<size_t>(base.buffer)].push_back(part);
+    }
+    int64_t& width = widths_[static_cast<size_t>(base.buffer)];
+    width = std::max(width, offset);
+    return true;
+  }
+
+  bool SamePixels(int a, int b) const {
+    const Shape& first = program_.values.at(a).shape;
+    const Shape& second = program_.values.at(b).shape;
+    return std::equal(first.begin(), first.end() - 1, second.begin());
+  }
+
+  // Whether nothing else uses these channels while `value` is alive.
+  bool IsFree(int buffer, int64_t offset, int value) const {
+    if (buffer == buffers()) return true;
+    for (int other : occupants_[static_cast<size_t>(buffer)]) {
+      const int64_t other_offset = places_.at(other).offset;
+      if (offset + Channels(value) <= other_offset || other_offset + Channels(other) <= offset) continue;
+      if (LastUse(value) < made_at_.at(other) || LastUse(other) < made_at_.at(value)) continue;
+      const bool same_place = offset == other_offset && Channels(value) == Channels(other);
+      if (same_place && (Overwrites(other, value) || Overwrites(value, other))) continue;
+      return false;
+    }
+    return true;
+  }
+
+  int LastUse(int value) const {
+    const auto found = last_read_.find(value);
+    return found == last_read_.end() ? made_at_.at(value) : found->second;
+  }
+
+  // Whether `value` may be written over `old`, which is read for the last time as it is computed, element by element.
+  bool Overwrites(int value, int old) const {
+    const int at = made_at_.at(value);
+    if (LastUse(old) != at) return false;
+    const Instruction& instruction = program_.instructions[static_cast<size_t>(at)];
+    switch (instruction.kind) {
+      case InstructionKind::kAffine:
+      case InstructionKind::kAdd: return std::find(instruction.inputs.begin(), instruction.inputs.end(), old) != instruction.inputs.end();
+      case InstructionKind::kBinaryConv: return instruction.inputs.size() == 2 && instruction.inputs[1] == old;
+      default: return false;
+    }
+  }
+
+  Program& program_;
+  std::map<int, std::vector<int>> parts_;  // of concatenations, none of them a concatenation
+  std::map<int, int> made_at_;
+  std::map<int, int> last_read_;  // directly or within a concatenation
+  std::map<int, struct Place> places_;
+  std::vector<std::vector<int>> occupants_;  // of each buffer
+  std::vector<int64_t> widths_;
+};
+
+}  // namespace
+
+void AssignLayout(Program& program, bool share) {
+  int buffers = 0;
+  if (share) {
+    ExternalCopies(program).Insert();
+    Sharing sharing(program);
+    const std::set<int> free = sharing.Place();
+    for (const auto& [index, place] : sharing.places()) {
+      Value& value = program.values.at(index);
+      value.buffer = place.buffer;
+      value.channel_offset = place.offset;
+      value.pixel_stride = sharing.width(place.buffer);
+    }
+    buffers = sharing.buffers();
+    program.instructions.erase(
+        std::remove_if(program.instructions.begin(), program.instructions.end(),
+                       [&](const Instruction& instruction) { return free.count(instruction.output) != 0; }),
+        program.instructions.end());
+  }
+  for (auto& [index, value] : program.values) {
+    if (value.buffer >= 0) continue;
+    value.pixel_stride = value.shape.empty() ? 1 : value.shape.back();
+    if (!value.external()) value.buffer = buffers++;
+  }
+}
+
+}  // namespace larq_melius

@@ -1,0 +1,66 @@
+// The form in which binary convolutions read a map: in the units of the kernels, with its padding around it.
+#ifndef LARQ_MELIUS_DELEGATE_PACKED_MAP_H_
+#define LARQ_MELIUS_DELEGATE_PACKED_MAP_H_
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/kernels.h"
+#include "program.h"
+
+namespace larq_melius {
+
+// Words of a pixel that a packed map can have: 32768 channels.
+constexpr int64_t kMaxMapWords = 1024;
+
+// It ends where the last window ends, so rows and columns that no window reaches are left out.
+struct PackedMap {
+  const Kernels* kernels = nullptr;
+  int64_t batch = 0;
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t pixel_words = 0;
+  // Of the map without its padding.
+  int64_t inner_height = 0;
+  int64_t inner_width = 0;
+  int64_t pad_top = 0;
+  int64_t pad_left = 0;
+
+  int64_t pixel_bytes() const { return pixel_words * kWordBits / kernels->unit_channels * kernels->unit_bytes; }
+  int64_t row_bytes() const { return width * pixel_bytes(); }
+  int64_t rows() const { return batch * height; }
+  int64_t bytes() const { return rows() * row_bytes(); }
+
+  bool operator==(const PackedMap& other) const {
+    return kernels == other.kernels && batch == other.batch && height == other.height && width == other.width &&
+           pixel_words == other.pixel_words && inner_height == other.inner_height && inner_width == other.inner_width &&
+           pad_top == other.pad_top && pad_left == other.pad_left;
+  }
+
+  // Writes a row: zeros in the padding, and for the pixels inside `fill(image, y, count, units)`, which gives the units
+  // of the first `count` pixels of a row of the inner map.
+  template <typename Fill>
+  void WriteRow(int64_t row, uint8_t* map, const Fill& fill) const {
+    uint8_t* target = map + row * row_bytes();
+    const int64_t y = row % height - pad_top;
+    if (y < 0 || y >= inner_height) {
+      std::memset(target, 0, static_cast<size_t>(row_bytes()));
+      return;
+    }
+    const int64_t left = std::min(pad_left, width);
+    const int64_t inside = std::min(inner_width, width - left);
+    std::memset(target, 0, static_cast<size_t>(left * pixel_bytes()));
+    fill(row / height, y, inside, target + left * pixel_bytes());
+    std::memset(target + (left + inside) * pixel_bytes(), 0,
+                static_cast<size_t>((width - left - inside) * pixel_bytes()));
+  }
+};
+
+// The map that a binary convolution with known shapes reads.
+//
+// Throws Error if it is too large.
+PackedMap PackedMapOf(const Program& program, const Instruction& conv, const Kernels& kernels);
+
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_PACKED_MAP_H_

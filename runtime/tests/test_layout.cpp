@@ -1,0 +1,183 @@
+#include "layout.h"
+
+#include <set>
+
+#include "check.h"
+
+using namespace larq_melius;
+
+namespace {
+
+class Builder {
+ public:
+  int Map(int64_t channels) {
+    Value value;
+    value.type = Type::kFloat32;
+    value.shape = {1, 4, 4, channels};
+    const int index = next_++;
+    program.values[index] = value;
+    return index;
+  }
+
+  int Add(InstructionKind kind, const std::vector<int>& inputs, int64_t channels) {
+    Instruction instruction;
+    instruction.kind = kind;
+    instruction.inputs = inputs;
+    instruction.output = Map(channels);
+    program.instructions.push_back(instruction);
+    return instruction.output;
+  }
+
+  int64_t Channels(int value) const { return program.values.at(value).shape[3]; }
+
+  int Concatenate(const std::vector<int>& inputs) {
+    int64_t channels = 0;
+    for (int input : inputs) channels += Channels(input);
+    return Add(InstructionKind::kConcatenate, inputs, channels);
+  }
+
+  const Value& value(int index) const { return program.values.at(index); }
+
+  Program program;
+
+ private:
+  int next_ = 0;
+};
+
+size_t Count(const Program& program, InstructionKind kind) {
+  size_t count = 0;
+  for (const Instruction& instruction : program.instructions) count += instruction.kind == kind ? 1 : 0;
+  return count;
+}
+
+// Dense and Improvement Blocks in turns grow in one buffer without a copy but the first.
+void TestStageOfMeliusNetIsOneBuffer() {
+  Builder b;
+  const int input = b.Map(64);
+  b.program.values[input].external_input = true;
+  int map = input;
+  std::vector<int> sums;
+  for (int block = 0; block < 3; ++block) {
+    const int y = b.Add(InstructionKind::kBinaryConv, {map}, 64);
+    const int dense = b.Concatenate({map, y});
+    const int sum = b.Add(InstructionKind::kBinaryConv, {dense, y}, 64);
+    sums.push_back(sum);
+    map = b.Concatenate({map, sum});
+  }
+  const int end = b.Add(InstructionKind::kMaxPool, {map}, 256);
+  b.program.values[end].external_output = true;
+  AssignLayout(b.program, true);
+  CHECK(Count(b.program, InstructionKind::kConcatenate) == 0);
+  CHECK(Count(b.program, InstructionKind::kAffine) == 1);
+  for (size_t i = 0; i < sums.size(); ++i) {
+    CHECK(b.value(sums[i]).buffer == b.value(map).buffer);
+    CHECK(b.value(sums[i]).channel_offset == 64 * static_cast<int64_t>(i + 1));
+    CHECK(b.value(sums[i]).pixel_stride == 256);
+  }
+}
+
+void TestWithoutSharingNothingChanges() {
+  Builder b;
+  const int x = b.Map(8);
+  b.program.values[x].external_input = true;
+  const int y = b.Concatenate({x, b.Add(InstructionKind::kAffine, {x}, 8)});
+  b.program.values[y].external_output = true;
+  AssignLayout(b.program, false);
+  CHECK(Count(b.program, InstructionKind::kConcatenate) == 1);
+}
+
+// The contents of memory while a program runs: each channel of each buffer holds the name of the value last written.
+//
+// Random graphs of concatenations and additions: whatever reads a value must find its parts.
+void TestRandomGraphsReadWhatWasWritten() {
+  Random random(12);
+  size_t shared = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Builder b;
+    std::vector<int> maps = {b.Map(4)};
+    b.program.values[maps[0]].external_input = true;
+    const auto pick = [&] { return maps[static_cast<size_t>(random.Integer(0, static_cast<int64_t>(maps.size()) - 1))]; };
+    for (int i = 0; i < 12; ++i) {
+      const int x = random.Integer(0, 2) == 0 ? pick() : maps.back();
+      switch (random.Integer(0, 3)) {
+        case 0: maps.push_back(b.Add(InstructionKind::kBinaryConv, {x}, random.Integer(1, 4))); break;
+        case 1: maps.push_back(b.Add(InstructionKind::kBinaryConv, {pick(), x}, b.Channels(x))); break;
+        case 2: maps.push_back(b.Add(InstructionKind::kAffine, {x}, b.Channels(x))); break;
+        default:
+          if (b.Channels(x) < 40) maps.push_back(b.Concatenate({x, pick()}));
+          break;
+      }
+    }
+    for (int i = 0; i < 2; ++i) {
+      const int output = pick();
+      if (output != maps[0]) b.program.values[output].external_output = true;
+    }
+
+    // What every channel of every value should hold: the channel of the instruction that computed it. A copy (an affine
+    // map without constants, as only the layout makes them here) holds what it copies.
+    std::map<int, std::vector<std::pair<int, int64_t>>> expected;
+    const auto fill = [&](int value) {
+      for (int64_t c = 0; c < b.Channels(value); ++c) expected[value].emplace_back(value, c);
+    };
+    fill(maps[0]);
+    for (Instruction& instruction : b.program.instructions) {
+      instruction.multiplier = {1.0f};
+      if (instruction.kind != InstructionKind::kConcatenate) {
+        fill(instruction.output);
+        continue;
+      }
+      for (int input : instruction.inputs) {
+        expected[instruction.output].insert(expected[instruction.output].end(), expected[input].begin(), expected[input].end());
+      }
+    }
+    const size_t before = Count(b.program, InstructionKind::kConcatenate);
+    AssignLayout(b.program, true);
+    shared += before - Count(b.program, InstructionKind::kConcatenate);
+
+    // What is copied to the runtime is computed under another name.
+    for (const Instruction& copy : b.program.instructions) {
+      if (copy.kind != InstructionKind::kAffine || !copy.multiplier.empty()) continue;
+      if (expected.count(copy.output) != 0) expected.emplace(copy.inputs[0], expected[copy.output]);
+    }
+
+    using Cell = std::pair<int64_t, int64_t>;  // buffer, or -1 - value for what the runtime holds, and channel
+    std::map<Cell, std::pair<int, int64_t>> memory;
+    const auto cell = [&](int value, int64_t c) {
+      const Value& v = b.value(value);
+      return v.external() ? Cell{-1 - value, c} : Cell{v.buffer, v.channel_offset + c};
+    };
+    for (int64_t c = 0; c < b.Channels(maps[0]); ++c) memory[cell(maps[0], c)] = expected[maps[0]][static_cast<size_t>(c)];
+    for (const Instruction& instruction : b.program.instructions) {
+      std::vector<std::pair<int, int64_t>> read;
+      for (int input : instruction.inputs) {
+        for (int64_t c = 0; c < b.Channels(input); ++c) {
+          CHECK(b.value(input).external() || b.value(input).channel_offset + c < b.value(input).pixel_stride);
+          read.push_back(memory[cell(input, c)]);
+          if (expected.count(input) != 0) CHECK(read.back() == expected[input][static_cast<size_t>(c)]);
+        }
+      }
+      const bool copies = instruction.kind == InstructionKind::kConcatenate || instruction.multiplier.empty();
+      for (int64_t c = 0; c < b.Channels(instruction.output); ++c) {
+        memory[cell(instruction.output, c)] =
+            copies ? read[static_cast<size_t>(c)] : expected[instruction.output][static_cast<size_t>(c)];
+        if (copies && expected.count(instruction.output) == 0) expected[instruction.output] = read;
+      }
+    }
+    for (const auto& [index, value] : b.program.values) {
+      if (!value.external_output) continue;
+      for (int64_t c = 0; c < b.Channels(index); ++c) {
+        CHECK(memory[cell(index, c)] == expected[index][static_cast<size_t>(c)]);
+      }
+    }
+  }
+  CHECK(shared > 3000);
+}
+
+}  // namespace
+
+int main() {
+  TestStageOfMeliusNetIsOneBuffer();
+  TestWithoutSharingNothingChanges();
+  TestRandomGraphsReadWhatWasWritten();
+  return 0;
+}
