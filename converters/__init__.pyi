@@ -1,10 +1,9 @@
-from .export.exporter import ExportError as ExportError
-from .export.exporter import ExportReport as ExportReport
-from .export.exporter import VerificationError as VerificationError
 from .export.exporter import export_tflite as export_tflite
-from .export.exporter import load_keras_model as load_keras_model
-from .export.verification import Verification as Verification
-from .export.verification import verify as verify
+from .export.report import ExportError as ExportError
+from .export.report import ExportReport as ExportReport
+from .export.report import VerificationError as VerificationError
+from .export.verify import Verification as Verification
+from .export.verify import verify as verify
 from .importers.formats import import_weights as import_weights
 from .importers.formats import recognize_format as recognize_format
 from .tflite.flatbuffer import count_operators as count_operators

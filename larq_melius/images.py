@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -16,14 +17,17 @@ _RESAMPLING = {
 _MODES = {1: "L", 3: "RGB"}
 
 
-def load_image(path: str | os.PathLike[str], shape: tuple[int, int, int], preprocessing: Preprocessing) -> np.ndarray:
-    """Reads an image file and crops and resizes it for a network.
+def load_image(
+    image: str | os.PathLike[str] | BinaryIO, shape: tuple[int, int, int], preprocessing: Preprocessing
+) -> np.ndarray:
+    """Reads an image file, crops it and resizes it for a network.
 
-    The image is turned as its EXIF data says, laid on white where it is transparent, cut to the central part that
-    ``preprocessing`` names in the aspect ratio of ``shape``, and resized. It is not normalized yet.
+    EXIF orientation is applied, and transparent parts become white. The center of the image is cropped in the aspect
+    ratio of ``shape`` and resized; it is not normalized yet.
 
     Args:
-        path: A file in any format that Pillow reads: JPEG, PNG, WebP, GIF, BMP, TIFF…
+        image: Path of a file in a format that Pillow reads (JPEG, PNG, WebP, GIF, BMP, TIFF and others), or such a file
+            opened for reading in binary mode.
         shape: Height, width and number of channels (1 for gray, 3 for RGB) of the result.
         preprocessing: Crop and interpolation.
 
@@ -35,18 +39,19 @@ def load_image(path: str | os.PathLike[str], shape: tuple[int, int, int], prepro
         ValueError: If ``shape`` has neither 1 nor 3 channels.
     """
     height, width, channels = shape
+    name = getattr(image, "name", "The image") if hasattr(image, "read") else Path(image)
     if channels not in _MODES:
         raise ValueError(f"Images have 1 or 3 channels, but the network wants {channels}.")
     try:
-        with Image.open(path) as file:
-            image = _on_white(_to_8_bits(ImageOps.exif_transpose(file))).convert(_MODES[channels])
+        with Image.open(image) as file:
+            decoded = _on_white(_to_8_bits(ImageOps.exif_transpose(file))).convert(_MODES[channels])
     except (UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise OSError(f"{Path(path)} is not an image that can be read: {error}") from error
+        raise OSError(f"{name} is not an image that can be read: {error}") from error
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OSError(f"Cannot read the image {Path(path)}: {reason}") from error
-    box = _central_box(image.size, width / height, preprocessing.crop_fraction)
-    resized = image.resize((width, height), _RESAMPLING[preprocessing.interpolation], box=box)
+        raise OSError(f"Cannot read the image {name}: {reason}") from error
+    box = _central_box(decoded.size, width / height, preprocessing.crop_fraction)
+    resized = decoded.resize((width, height), _RESAMPLING[preprocessing.interpolation], box=box)
     return np.asarray(resized, "uint8").reshape(shape)
 
 

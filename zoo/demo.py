@@ -11,10 +11,8 @@ from PIL import Image
 from tabulate import tabulate
 
 from larq_melius.converters import export_tflite
-from larq_melius.models import MeliusNetTiny
 from larq_melius.runtime import make_interpreter
-from larq_melius.weights import WeightsRecord, find_record
-from larq_melius.zoo.classifiers import Prediction, load_classifier
+from larq_melius.zoo.classifiers import Network, Prediction, load_classifier, load_network
 from larq_melius.zoo.data.digits import load_digits_split
 
 _SHOWN = 24
@@ -32,29 +30,29 @@ def demo(output: Path) -> None:
         OSError: If a file cannot be written.
     """
     output.mkdir(parents=True, exist_ok=True)
-    record = find_record("MeliusNetTiny", "digits", "thumbnail")
-    assert record is not None, "The digits network ships with the package."
-    model = MeliusNetTiny(weights="digits")
+    network = load_network("MeliusNetTiny")
+    assert network.record is not None, "The digits network ships with the package."
     report = export_tflite(
-        model,
+        network.model,
         output / "digits.tflite",
-        preprocessing=record.preprocessing,
-        labels=record.classes,
-        name=record.model,
-        license=record.license,
+        preprocessing=network.known_preprocessing(),
+        labels=network.labels,
+        name=network.record.model,
+        license=network.record.license,
         progress=lambda line: click.echo(f"{line}…"),
     )
     click.echo(
         f"{report.verification.lce_bconv2d} of {report.verification.binary_convolutions} binary convolutions are "
         f"LceBconv2d; logits differ by at most {report.verification.max_logit_difference:.1g}"
     )
-    _evaluate(model, report.path, record)
+    _evaluate(network, report.path)
     _show(report.path, output)
 
 
-def _evaluate(model: Callable[..., np.ndarray], path: Path, record: WeightsRecord) -> None:
+def _evaluate(network: Network, path: Path) -> None:
     digits = load_digits_split().test
-    inputs = record.preprocessing.normalize(digits.images)
+    model = network.model
+    inputs = network.known_preprocessing().normalize(digits.images)
     interpreter = make_interpreter(path.read_bytes())
     by_keras = np.asarray(model(inputs, training=False)).argmax(axis=1)
     by_lce = interpreter.predict(inputs).argmax(axis=1)
@@ -74,7 +72,7 @@ def _evaluate(model: Callable[..., np.ndarray], path: Path, record: WeightsRecor
     click.echo(f"\nThe whole test split, {len(inputs)} scans that training never saw:")
     click.echo(tabulate(rows, ("", "top-1", "errors", "agreement", "size", "latency of one image"), tablefmt="simple"))
     click.echo(
-        "Off a phone, LCE runs binary convolutions in reference kernels: its latency here says nothing of one.\n"
+        "Off a phone, LCE runs binary convolutions in reference kernels: its latency here says nothing about phones.\n"
     )
 
 

@@ -1,18 +1,55 @@
-"""Measures how often a network is right on a data set."""
+"""Measures how often a classifier is right: on a data set, or on image files in folders named after their classes."""
 
+import json
+import os
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from larq_melius.zoo.classifiers import Classifier, load_classifier
+from larq_melius.imagenet import imagenet_classes
+from larq_melius.images import load_image
+from larq_melius.validation import Share, checked
+from larq_melius.zoo.classifiers import Classifier
 from larq_melius.zoo.data import ImageDataset, evaluation_batches
 
-_KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+_TOP = 5
+#: Normalized images, ``(batch, height, width, channels)``, and their classes, ``(batch,)``.
+_Batch = tuple[np.ndarray, np.ndarray]
+
+
+@checked
+class Evaluation:
+    """The accuracy of a network on images that took no part in its training.
+
+    Attributes:
+        images: Number of images.
+        top1: Share of correct answers, 0 to 1.
+        top5: Share of images whose class is among the five with the highest scores; ``None`` if unknown, or if there
+            are no more than five classes.
+        data: What was measured on, in words.
+    """
+
+    images: Annotated[int, Field(ge=1)]
+    top1: Share
+    top5: Share | None = None
+    data: str = ""
+
+    @model_validator(mode="after")
+    def _check_order(self) -> "Evaluation":
+        if self.top5 is not None and self.top5 < self.top1:
+            raise ValueError(f"top5 cannot be below top1, got {self.top5} and {self.top1}")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as a dictionary that JSON can hold, and that ``read_evaluation`` reads."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -30,136 +67,225 @@ class ClassScore:
     right: int
 
 
-@dataclass(frozen=True)
-class DatasetEvaluation:
-    """How often a network is right on one split of a data set.
+@dataclass(frozen=True, kw_only=True)
+class DetailedEvaluation(Evaluation):
+    """The accuracy of a network, also by class.
 
     Attributes:
-        data: What was measured on, in words.
-        images: Number of images.
-        top1: Share of right answers, 0 to 1.
-        top5: Share of answers among whose five best is the right one; ``None`` with five classes or fewer.
-        classes: The same by class.
-        confusion: Images by right class (rows) and answer (columns), ``(classes, classes)``.
-        images_per_second: Rate, with reading and decoding.
+        classes: The score of each class.
+        confusion: Number of images by right class (rows) and answer (columns), ``(classes, classes)``.
+        images_per_second: Rate, including reading and decoding.
     """
 
-    data: str
-    images: int
-    top1: float
-    top5: float | None
     classes: tuple[ClassScore, ...]
-    confusion: np.ndarray
+    confusion: list[list[int]] = field(repr=False)
     images_per_second: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as a dictionary that JSON can hold, and that ``weights publish`` takes as a report."""
-        return {**asdict(self), "confusion": self.confusion.tolist()}
 
-
-def load_network(
-    source: str, data: ImageDataset, *, weights: str | None = None, num_threads: int = 1, trust: bool = False
-) -> Classifier:
-    """Loads what ``source`` names, to be evaluated.
-
-    Args:
-        source: Name of a network of the zoo, a saved Keras model, or a ``.tflite`` file.
-        data: Gives the preprocessing and the classes of a saved Keras model, which does not tell them.
-        weights: Tag or file of a network's weights; its own by default.
-        num_threads: Threads for a ``.tflite`` file.
-        trust: Whether to load a saved Keras model that may run code of its own.
+def read_evaluation(path: str | os.PathLike[str]) -> Evaluation:
+    """Reads a report, ``{"images": …, "top1": …, "top5": …, "data": …}`` in JSON; further fields are ignored.
 
     Raises:
-        ImportError: If a ``.tflite`` file is to run where Larq Compute Engine has no wheel.
-        OSError: If the file or the weights cannot be had.
-        ValueError: If it is neither, or no classifier of images.
+        OSError: If the file cannot be read.
+        ValueError: If it is no such report, or a number cannot be right.
     """
-    if Path(source).suffix not in _KERAS_SUFFIXES:
-        return load_classifier(source, weights, num_threads=num_threads)
-    if weights is not None:
-        raise ValueError(f"{source} has weights of its own: leave out --weights.")
-    from larq_melius.converters import load_keras_model
-
-    model = load_keras_model(source, trust=trust)
-    shape = model.input_shape[1:]
-    if len(model.outputs) != 1 or len(model.output_shape) != 2 or len(shape) != 3 or None in shape:
-        raise ValueError(f"{source} is no classifier of images of one size.")
-    labels = data.classes if model.output_shape[-1] == len(data.classes) else ()
-    return Classifier(shape, data.preprocessing, labels, model.predict_on_batch)
+    try:
+        report = json.loads(Path(path).read_text("utf-8"))
+        if not isinstance(report, dict):
+            raise ValueError("it holds no JSON object.")
+        return Evaluation(**{each.name: report[each.name] for each in fields(Evaluation) if each.name in report})
+    except ValueError as error:
+        raise ValueError(f"{Path(path)} is not an evaluation report: {error}") from error
 
 
 def evaluate(
-    network: Classifier,
+    classifier: Classifier,
     data: ImageDataset,
     split: str = "validation",
     *,
     batch_size: int = 64,
     limit: int | None = None,
-) -> DatasetEvaluation:
-    """Classifies the images of a split; on a terminal, stderr shows the progress.
+) -> DetailedEvaluation:
+    """Classifies the images of one split of a data set. On a terminal, stderr shows the progress.
 
-    The images are prepared as the network wants them, whatever the data set's own way is.
+    Images are prepared as the network expects them, not as the data set would by itself.
 
     Args:
-        network: The network, as ``load_network`` gives it.
+        classifier: The network.
         data: The images.
-        split: ``"validation"``, ``"train"`` or another one of the data set.
+        split: ``"validation"``, ``"train"`` or another split of the data set.
         batch_size: Images at a time.
         limit: Largest number of images.
 
     Raises:
-        ValueError: If there is no such split, the network knows other classes, or its scores are no numbers.
+        ValueError: If there is no such split, the network has other classes, or its scores are not finite.
     """
     data.check_split(split)
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}.")
-    if network.input_shape[2] != data.input_shape[2]:
+    if classifier.input_shape[2] != data.input_shape[2]:
         raise ValueError(
-            f"The network takes images of {network.input_shape[2]} channels, those of {data.name} have "
+            f"The network takes images of {classifier.input_shape[2]} channels, those of {data.name} have "
             f"{data.input_shape[2]}."
         )
-    indices = _class_indices(network, data)
-    prepared = replace(data, input_shape=network.input_shape, preprocessing=network.preprocessing)
+    outputs = _outputs_of_classes(classifier, data)
     total = min(limit or data.sizes[split], data.sizes[split])
-    confusion = np.zeros((len(data.classes), len(data.classes)), "int64")
-    counts, right, among_five = (np.zeros(len(data.classes), "int64") for _ in range(3))
-    started = time.monotonic()
-    done = 0
-    with tqdm(total=total, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False) as progress:
-        for images, labels, mask in evaluation_batches(prepared, split, batch_size=batch_size):
-            wanted = min(int(mask.numpy().sum()), total - done)
-            scores = np.asarray(network.scores(images.numpy()))[:wanted]
-            if not np.isfinite(scores).all():
-                raise ValueError("The network's scores are not finite numbers: its weights are damaged.")
-            truth = labels.numpy()[:wanted]
-            ranks = _ranks(scores, indices[truth])
-            answers = _answers(scores, indices)
-            np.add.at(counts, truth, 1)
-            np.add.at(right, truth, ranks < 1)
-            np.add.at(among_five, truth, ranks < 5)
-            np.add.at(confusion, (truth[answers >= 0], answers[answers >= 0]), 1)
-            done += wanted
-            progress.update(wanted)
-            if done == total:
-                break
-    seconds = time.monotonic() - started
-    return DatasetEvaluation(
+    return _measure(
+        classifier,
+        _dataset_batches(classifier, data, split, batch_size, total),
+        classes=data.classes,
+        outputs=outputs,
+        total=total,
         data=f"{data.name}, {split}" + (f", the first {total} images" if total < data.sizes[split] else ""),
-        images=total,
-        top1=float(right.sum() / total),
-        top5=float(among_five.sum() / total) if scores.shape[1] > 5 else None,
-        classes=tuple(
-            ClassScore(name, int(images), int(hits))
-            for name, images, hits in zip(data.classes, counts, right, strict=True)
-        ),
-        confusion=confusion,
-        images_per_second=total / seconds,
     )
 
 
-def _class_indices(network: Classifier, data: ImageDataset) -> np.ndarray:
-    """The network's output for each class of the data."""
-    labels = network.labels
+def evaluate_folder(
+    classifier: Classifier, folder: str | os.PathLike[str], *, batch_size: int = 32, data: str = ""
+) -> DetailedEvaluation:
+    """Classifies image files in folders named after their classes. On a terminal, stderr shows the progress.
+
+    A class folder has the name of a class or, for ImageNet's classes, its WordNet ID. All files in it count as images,
+    except hidden ones.
+
+    Args:
+        classifier: The network; its ``labels`` are the classes.
+        folder: The folder that holds the class folders.
+        batch_size: Images in memory at a time.
+        data: What the images are, in words; defaults to the folder's name.
+
+    Raises:
+        OSError: If the folder or an image cannot be read.
+        ValueError: If a folder belongs to no class, there is no image, or the network's scores are not finite.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    samples = _find_samples(Path(folder), classifier.labels)
+    return _measure(
+        classifier,
+        _file_batches(classifier, samples, batch_size),
+        classes=classifier.labels,
+        outputs=np.arange(len(classifier.labels)),
+        total=len(samples),
+        data=data or Path(folder).resolve().name,
+    )
+
+
+def ranks(scores: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """How many classes come before the right one; of equal scores, the lower class comes first, as in ``top_indices``.
+
+    Args:
+        scores: Scores, ``(batch, classes)``.
+        classes: The right classes, ``(batch,)``.
+
+    Returns:
+        Ranks from 0, ``(batch,)``.
+    """
+    own = np.take_along_axis(scores, classes[:, np.newaxis], axis=1)
+    lower = np.arange(scores.shape[1])[np.newaxis] < classes[:, np.newaxis]
+    return ((scores > own) | ((scores == own) & lower)).sum(axis=1)
+
+
+def _measure(
+    classifier: Classifier,
+    batches: Iterable[_Batch],
+    *,
+    classes: Sequence[str],
+    outputs: np.ndarray,
+    total: int,
+    data: str,
+) -> DetailedEvaluation:
+    """Counts right answers.
+
+    Args:
+        classifier: The network.
+        batches: The images.
+        classes: Names of the classes of the images.
+        outputs: The network's output for each of them, ``(classes,)``.
+        total: Number of images.
+        data: What the images are, in words.
+    """
+    confusion = np.zeros((len(classes), len(classes)), "int64")
+    images_of, right, among_five = (np.zeros(len(classes), "int64") for _ in range(3))
+    started = time.monotonic()
+    with tqdm(total=total, unit=" images", file=sys.stderr, disable=not sys.stderr.isatty(), leave=False) as progress:
+        for images, truth in batches:
+            scores = classifier.finite_scores(images)
+            # The network may have outputs for classes that no image is of: those answers are -1.
+            class_of_output = np.full(scores.shape[1], -1)
+            class_of_output[outputs] = np.arange(len(outputs))
+            answers = class_of_output[scores.argmax(axis=1)]
+            rank = ranks(scores, outputs[truth])
+            np.add.at(images_of, truth, 1)
+            np.add.at(right, truth, rank < 1)
+            np.add.at(among_five, truth, rank < _TOP)
+            np.add.at(confusion, (truth[answers >= 0], answers[answers >= 0]), 1)
+            progress.update(len(truth))
+    return DetailedEvaluation(
+        data=data,
+        images=total,
+        top1=float(right.sum() / total),
+        top5=float(among_five.sum() / total) if scores.shape[1] > _TOP else None,
+        classes=tuple(
+            ClassScore(name=name, images=int(count), right=int(hits))
+            for name, count, hits in zip(classes, images_of, right, strict=True)
+        ),
+        confusion=confusion.tolist(),
+        images_per_second=total / (time.monotonic() - started),
+    )
+
+
+def _dataset_batches(
+    classifier: Classifier, data: ImageDataset, split: str, batch_size: int, total: int
+) -> Iterator[_Batch]:
+    """The first ``total`` images of a split, prepared for the network."""
+    prepared = replace(data, input_shape=classifier.input_shape, preprocessing=classifier.preprocessing)
+    left = total
+    for images, labels, mask in evaluation_batches(prepared, split, batch_size=batch_size):
+        count = min(int(mask.numpy().sum()), left)
+        yield images.numpy()[:count], labels.numpy()[:count]
+        left -= count
+        if not left:
+            return
+
+
+def _file_batches(classifier: Classifier, samples: list[tuple[Path, int]], batch_size: int) -> Iterator[_Batch]:
+    """Image files, prepared for the network."""
+    for start in range(0, len(samples), batch_size):
+        paths, labels = zip(*samples[start : start + batch_size], strict=True)
+        pixels = np.stack([load_image(path, classifier.input_shape, classifier.preprocessing) for path in paths])
+        yield classifier.preprocessing.normalize(pixels), np.asarray(labels)
+
+
+def _find_samples(folder: Path, labels: tuple[str, ...]) -> list[tuple[Path, int]]:
+    """The image files and their classes, sorted by name."""
+    classes = _classes_by_folder_name(labels)
+    samples: list[tuple[Path, int]] = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_dir():
+            continue
+        if path.name not in classes:
+            raise ValueError(f"{path} belongs to no class of the network: name it after one, such as {labels[0]!r}.")
+        files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        samples += [(file, classes[path.name]) for file in sorted(files)]
+    if not samples:
+        raise ValueError(f"{folder} holds no images in folders named after classes.")
+    return samples
+
+
+def _classes_by_folder_name(labels: tuple[str, ...]) -> dict[str, int]:
+    """The class of each name that a folder may have. Names that several classes share are left out."""
+    if not labels:
+        raise ValueError("The names of the network's classes are not known.")
+    classes = {label: index for index, label in enumerate(labels) if labels.count(label) == 1}
+    if labels == tuple(name for _, name in imagenet_classes()):
+        classes |= {wordnet_id: index for index, (wordnet_id, _) in enumerate(imagenet_classes())}
+    return classes
+
+
+def _outputs_of_classes(classifier: Classifier, data: ImageDataset) -> np.ndarray:
+    """The network's output for each class of the data, ``(classes,)``."""
+    labels = classifier.labels
     if labels == data.classes:
         return np.arange(len(labels))
     if not labels:
@@ -167,20 +293,6 @@ def _class_indices(network: Classifier, data: ImageDataset) -> np.ndarray:
     missing = [name for name in data.classes if labels.count(name) != 1]
     if missing:
         raise ValueError(
-            f"The network knows no class {missing[0]!r}, or several: {data.name} is not what it was made for."
+            f"The network has no class {missing[0]!r}, or several: it was not made for the classes of {data.name}."
         )
     return np.array([labels.index(name) for name in data.classes])
-
-
-def _ranks(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """How many classes come before the right one; of equal scores, the first comes first."""
-    own = np.take_along_axis(scores, truth[:, np.newaxis], axis=1)
-    lower = np.arange(scores.shape[1])[np.newaxis] < truth[:, np.newaxis]
-    return ((scores > own) | ((scores == own) & lower)).sum(axis=1)
-
-
-def _answers(scores: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """The answers as classes of the data, -1 for one that the data does not have."""
-    classes = np.full(scores.shape[1], -1)
-    classes[indices] = np.arange(len(indices))
-    return classes[scores.argmax(axis=1)]

@@ -1,4 +1,4 @@
-"""One line for what went wrong."""
+"""Errors in one line each."""
 
 import contextlib
 import sys
@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.quiet import import_tensorflow_quietly
+from larq_melius.cli.quiet import quiet_tensorflow
 
 
 class UserError(click.ClickException):
-    """Something the user got wrong, or can put right."""
+    """Something that the user got wrong, or can fix."""
 
     exit_code = 2
 
 
 class OneLineErrors(click.Group):
-    """A group of commands that answers an error with one line, and not with click's usage text."""
+    """A group of commands that reports an error in one line, without click's usage text."""
 
     def main(
         self,
@@ -27,7 +27,7 @@ class OneLineErrors(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Runs the command line; like click's own, but for how errors are shown."""
+        """Runs the command line like click's own, except for how errors are shown."""
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.ClickException as error:
@@ -47,18 +47,17 @@ class OneLineErrors(click.Group):
 
 @contextlib.contextmanager
 def one_line_errors(*, tensorflow: bool = True) -> Iterator[None]:
-    """What a command does with the library: imports it quietly, and turns its errors into one line each.
+    """Wraps what a command does with the library: imports it quietly, and turns its errors into one line each.
 
-    A ``RuntimeError`` is no mistake of the user's (a flatbuffer that does not compute what its model does): it ends the
-    command with 1, every other error of the library's with 2. With ``--traceback`` errors pass as they are.
+    A ``RuntimeError`` is not the user's mistake (a flatbuffer that does not compute what its model does): it ends the
+    command with exit code 1, any other error of the library with 2. With ``--traceback`` errors pass unchanged.
 
     Args:
         tensorflow: Whether the command needs TensorFlow, which takes seconds to import.
     """
     try:
-        if tensorflow:
-            import_tensorflow_quietly()
-        yield
+        with quiet_tensorflow() if tensorflow else contextlib.nullcontext():
+            yield
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         if isinstance(error, click.exceptions.Exit) or click.get_current_context().obj["traceback"]:
             raise
@@ -67,7 +66,7 @@ def one_line_errors(*, tensorflow: bool = True) -> Iterator[None]:
 
 
 def error_text(error: Exception) -> str:
-    """What an error of the library's says."""
+    """The text of an error of the library."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from larq_melius.cli.errors import one_line_errors
-from larq_melius.cli.network import trust_option
+from larq_melius.cli.network import classifier_options, pop_classifier_options, say_assumptions
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -20,7 +20,7 @@ _FEW = 20
 @click.option("--dataset", default="imagenet2012", show_default=True, help="Data set to evaluate on.")
 @click.option("--data-dir", type=_FOLDER, help="Where the data set is.")
 @click.option("--split", default="validation", show_default=True, help="Part of the data set.")
-@click.option("--weights", help="Tag or file of a network's weights.  [default: its own]")
+@classifier_options()
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images at a time.")
 @click.option("--limit", type=click.IntRange(min=1), help="Evaluate no more than so many images.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for a .tflite file.")
@@ -29,34 +29,46 @@ _FEW = 20
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write the result to, as 'weights publish --evaluation' takes it.",
 )
-@trust_option
 @json_option
 def evaluate(
     model: str,
     dataset: str,
     data_dir: Path | None,
     split: str,
-    weights: str | None,
     batch_size: int,
     limit: int | None,
     threads: int,
     report: Path | None,
-    trust: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Measure the accuracy of MODEL: a network's name, a saved Keras file, or an exported .tflite file."""
+    """Measure the accuracy of MODEL on a data set.
+
+    MODEL is a network's name, a saved Keras file (.keras, .h5, .hdf5), a SavedModel folder or an exported .tflite file.
+    Saved Keras models and weight files do not tell their classes and the normalization of images: they are taken to be
+    the data set's, unless options say otherwise.
+    """
+    arguments = pop_classifier_options(options)
     with one_line_errors():
         from larq_melius.files import check_writable, write_atomically
+        from larq_melius.zoo.classifiers import check_source, load_classifier
         from larq_melius.zoo.data import load_data
         from larq_melius.zoo.evaluation import evaluate as measure
-        from larq_melius.zoo.evaluation import load_network
 
+        check_source(model)
         if report is not None:
             check_writable(report)
         data = load_data(dataset, data_dir=data_dir)
         data.check_split(split)
-        network = load_network(model, data, weights=weights, num_threads=threads, trust=trust)
-        result = measure(network, data, split, batch_size=batch_size, limit=limit)
+        classifier = load_classifier(
+            model,
+            num_threads=threads,
+            default_labels=data.classes,
+            default_preprocessing=data.preprocessing,
+            **arguments,
+        )
+        say_assumptions(classifier)
+        result = measure(classifier, data, split, batch_size=batch_size, limit=limit)
         if report is not None:
             write_atomically(report, (json.dumps(result.to_dict(), indent=2) + "\n").encode())
     if as_json:
@@ -80,7 +92,7 @@ def _print(result: Any) -> None:
     print_columns(
         [
             (c.name, *row, f"{c.right / c.images:.1%}" if c.images else "")
-            for c, row in zip(result.classes, result.confusion.tolist(), strict=True)
+            for c, row in zip(result.classes, result.confusion, strict=True)
         ],
         ["", *(c.name for c in result.classes), "RIGHT"],
     )

@@ -1,74 +1,58 @@
 """``larq-melius export``."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from larq_melius.cli.errors import one_line_errors
-from larq_melius.cli.network import build_network, is_keras_file, network_options, trust_option
+from larq_melius.cli.network import classifier_options, pop_classifier_options, say_assumptions
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
-from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 
 
 @click.command()
 @click.argument("model")
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-@network_options
-@click.option("--labels", type=click.File(encoding="utf-8"), help="Names of the classes, one a line.")
-@preprocessing_options("the weights'; of a saved file, ImageNet's")
+@classifier_options()
 @click.option(
     "--image", "images", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Image to check with."
 )
-@trust_option
 @json_option
 def export(
     model: str,
     output: Path,
-    labels: Any,
     images: tuple[str, ...],
-    trust: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Export MODEL, a network's name or a saved Keras file, to a .tflite file for Larq Compute Engine.
+    """Export MODEL to a .tflite file for Larq Compute Engine.
 
-    The file is run beside Keras before it is put in place: logits and top-1 classes must agree, and every binary
-    convolution must have become an LceBconv2d.
+    MODEL is a network's name, a saved Keras file (.keras, .h5, .hdf5) or a SavedModel folder. Before the file is put in
+    place, it is run and compared with Keras: logits and top-1 classes must agree, and every binary convolution must
+    have become an LceBconv2d.
     """
-    given = pop_preprocessing(options)
+    arguments = pop_classifier_options(options)
     with one_line_errors():
-        from larq_melius.converters import export_tflite, load_keras_model
-        from larq_melius.preprocessing import IMAGENET
-        from larq_melius.zoo.classifiers import imagenet_labels
+        from larq_melius.converters import export_tflite
+        from larq_melius.files import check_writable
+        from larq_melius.zoo.classifiers import load_network
 
-        input_size = (options["input_size"],) * 2 if options["input_size"] else None
-        if is_keras_file(model):
-            _refuse_network_options(options)
-            keras_model, record = load_keras_model(model, trust=trust), None
-        else:
-            network = build_network(model, **options)
-            keras_model, record = network.model, network.record
-        names = labels.read().splitlines() if labels else record.classes if record else None
+        check_writable(output)
+        network = load_network(model, **arguments)
+        say_assumptions(network)
+        record = network.record
         report = export_tflite(
-            keras_model,
+            network.model,
             output,
-            preprocessing=replace(record.preprocessing if record else IMAGENET, **given),
-            labels=imagenet_labels(keras_model.output_shape[-1]) if names is None else names,
-            input_size=input_size,
+            preprocessing=network.known_preprocessing(),
+            labels=network.labels,
+            input_size=(arguments["input_size"],) * 2 if arguments["input_size"] else None,
             images=images,
             name=record.model if record else None,
             license=record.license if record else "",
             progress=progress,
         )
     _print(report, as_json)
-
-
-def _refuse_network_options(options: dict[str, Any]) -> None:
-    for option in ("weights", "stem", "convention", "classes"):
-        if options[option] is not None:
-            raise click.UsageError(f"--{option} chooses a variant of a network, but MODEL is a saved file.")
 
 
 def _print(report: Any, as_json: bool) -> None:

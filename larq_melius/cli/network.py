@@ -1,72 +1,61 @@
-"""The options by which commands name a network."""
+"""The options by which commands say which network they mean, and what its images and classes are."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 
+from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 from larq_melius.stems import STEMS
 
-KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
-
-_OPTIONS = (
-    click.option("--weights", help="A tag such as 'imagenet', 'none' for random ones, or a file. [default: its own]"),
-    click.option("--stem", type=click.Choice(STEMS), help="First layers."),
-    click.option("--convention", type=click.Choice(["authors", "larq_zoo"]), help="Padding convention."),
-    click.option("--classes", type=click.IntRange(min=1), help="Number of classes."),
-    click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels."),
-)
-
-trust_option = click.option(
-    "--trust", is_flag=True, help="Load a saved model even if it holds more than known layers, and may run any code."
-)
-
-
-def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options that choose a variant of a network."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
-def is_keras_file(source: str) -> bool:
-    """Whether an argument names a saved Keras model and not a network of the zoo."""
-    return Path(source).suffix in KERAS_SUFFIXES or Path(source).is_dir()
+_OPTIONS = {
+    "weights": click.option(
+        "--weights", help="A tag such as 'imagenet', a weight file, or 'none' for random ones.  [default: its own]"
+    ),
+    "stem": click.option("--stem", type=click.Choice(STEMS), help="First layers.  [default: those of the weights]"),
+    "convention": click.option(
+        "--convention", type=click.Choice(["authors", "larq_zoo"]), help="Padding.  [default: that of the weights]"
+    ),
+    "classes": click.option("--classes", type=click.IntRange(min=1), help="Number of classes."),
+    "input_size": click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels."),
+    "labels": click.option(
+        "--labels",
+        type=click.File(encoding="utf-8"),
+        help="File with the names of the classes, one per line.  [default: the weights']",
+    ),
+    "trust": click.option(
+        "--trust",
+        is_flag=True,
+        help="Load a saved model even if it holds more than known layers, and may run any code.",
+    ),
+}
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network that a command was given, and the record of its weights if they come from the registry."""
+def network_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the options that choose a variant of a network, except for those in ``without``."""
 
-    model: Any
-    record: Any
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name, option in reversed(_OPTIONS.items()):
+            command = command if name in without else option(command)
+        return command
+
+    return decorate
 
 
-def build_network(
-    source: str,
-    *,
-    weights: str | None,
-    stem: str | None,
-    convention: str | None,
-    classes: int | None,
-    input_size: int | None,
-) -> Network:
-    """Builds a network of the zoo as the options say.
+def classifier_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds ``network_options`` and those about the preprocessing of images."""
+    return lambda command: network_options(*without)(preprocessing_options("the weights'")(command))
 
-    Raises:
-        ValueError: If there is no such network, or the options do not fit it.
-    """
-    from larq_melius.models.registry import find_variant
-    from larq_melius.weights import find_record
 
-    variant = find_variant(source)
-    tag = None if weights == "none" else weights or variant.weights
-    options: dict[str, Any] = {"weights": tag, "stem": stem or variant.stem, "convention": convention}
-    if classes is not None:
-        options["classes"] = classes
-    if input_size is not None:
-        options["input_shape"] = (input_size, input_size, variant.input_shape[2])
-    record = None if tag is None else find_record(variant.name, tag, options["stem"])
-    return Network(variant.function(**options), record)
+def pop_classifier_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Takes what ``classifier_options`` added out of a command's options, as arguments of ``load_network``."""
+    arguments = {name: options.pop(name) for name in _OPTIONS if name in options}
+    if arguments["labels"] is not None:
+        arguments["labels"] = arguments["labels"].read().splitlines()
+    return {**arguments, "preprocessing": pop_preprocessing(options)}
+
+
+def say_assumptions(network: Any) -> None:
+    """Says on stderr what ``load_network`` or ``load_classifier`` had to assume."""
+    for assumption in network.assumptions:
+        click.echo(f"Note: {assumption}", err=True)

@@ -1,15 +1,13 @@
 """``larq-melius weights publish``."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from larq_melius.cli.errors import one_line_errors
+from larq_melius.cli.network import classifier_options, pop_classifier_options, say_assumptions
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
-from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
-from larq_melius.stems import STEMS
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -28,13 +26,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--license", required=True, help="SPDX identifier.")
 @click.option("--measured-by", required=True, help="Who measured the accuracy.")
 @click.option("--recipe", type=_FILE, help="The training, for the model card: Markdown, or a text file of settings.")
-@click.option("--stem", type=click.Choice(STEMS), help="First layers.")
-@click.option("--convention", type=click.Choice(["authors", "larq_zoo"]), help="Padding convention.")
-@click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels.")
-@click.option("--labels", type=_FILE, help="Names of the classes, one a line. [default: ImageNet's]")
-@preprocessing_options("ImageNet's")
+@classifier_options("weights", "classes", "trust")
 @click.option("--url-base", help="Address of the folder that the files will be downloaded from.")
-@click.option("--with-latent", is_flag=True, help="Write the latent weights, too, from which training can go on.")
+@click.option("--with-latent", is_flag=True, help="Write the latent weights, too, from which training can continue.")
 @json_option
 def publish(
     checkpoint: str,
@@ -45,10 +39,6 @@ def publish(
     images: Path | None,
     data: str,
     recipe: Path | None,
-    input_size: int | None,
-    labels: Path | None,
-    stem: str | None,
-    convention: str | None,
     url_base: str | None,
     with_latent: bool,
     as_json: bool,
@@ -58,35 +48,30 @@ def publish(
 
     The release folder has the weights with and without the classifier, one bit for each binary weight, their hashes, a
     model card, and the entries for the registry. It is put in place once the weights, loaded back as users load them,
-    compute what the checkpoint computes.
+    compute what the checkpoint does.
     """
     if (evaluation is None) == (images is None):
         raise click.UsageError("Give either --evaluation, a report of the accuracy, or --images to measure it on.")
-    given = pop_preprocessing(options)
+    arguments = pop_classifier_options(options)
     with one_line_errors():
-        from larq_melius.models.registry import find_variant
-        from larq_melius.preprocessing import IMAGENET
-        from larq_melius.zoo.publishing.evaluation_report import evaluate_folder, read_evaluation
+        from larq_melius.zoo.classifiers import load_network
+        from larq_melius.zoo.evaluation import evaluate_folder, read_evaluation
         from larq_melius.zoo.publishing.model_card import Provenance
+        from larq_melius.zoo.publishing.release import check_release
         from larq_melius.zoo.publishing.release import publish as make_release
 
-        texts = {name: options[name] for name in ("trained_on", "source", "license", "measured_by")}
-        shape = find_variant(model).input_shape
+        check_release(tag, output, url_base)
+        provenance = Provenance(**options, recipe=_as_markdown(recipe) if recipe else "")
+        measured = read_evaluation(evaluation) if evaluation else None
         progress(f"Publishing {checkpoint}")
+        network = load_network(model, checkpoint, **arguments)
+        say_assumptions(network)
         records = make_release(
-            checkpoint,
-            model,
+            network,
             tag,
             output,
-            evaluation=read_evaluation(evaluation)
-            if evaluation
-            else lambda classifier: evaluate_folder(classifier, images or "", data=data),
-            provenance=Provenance(**texts, recipe=_as_markdown(recipe) if recipe else ""),
-            stem=stem,
-            convention=convention,
-            input_shape=(input_size, input_size, shape[2]) if input_size else None,
-            classes=labels.read_text("utf-8").splitlines() if labels else None,
-            preprocessing=replace(IMAGENET, **given) if given else None,
+            evaluation=measured or (lambda classifier: evaluate_folder(classifier, images or "", data=data)),
+            provenance=provenance,
             url_base=url_base,
             with_latent=with_latent,
         )

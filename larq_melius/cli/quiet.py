@@ -7,22 +7,34 @@ import sys
 import warnings
 from collections.abc import Iterator
 
+_LOGGERS = ("tensorflow", "absl", "larq")
+# The level at which TensorFlow's C++ code reports fatal errors only.
+_SILENT = "3"
 
-def import_tensorflow_quietly() -> None:
-    """Imports TensorFlow, Keras and Larq without their messages, and silences those still to come.
 
-    Who sets ``TF_CPP_MIN_LOG_LEVEL`` gets what it asks for.
+@contextlib.contextmanager
+def quiet_tensorflow() -> Iterator[None]:
+    """Imports TensorFlow, Keras and Larq, and silences their messages until the end of the block.
+
+    With ``TF_CPP_MIN_LOG_LEVEL`` set to less than 3 in the environment, they print what they like.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        from larq_melius import models
-
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _SILENT) != _SILENT:
+        yield
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
-    with _stderr_closed():
-        from larq_melius import models  # noqa: F401
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with _stderr_closed():
+            from larq_melius import models  # noqa: F401
+        # Importing TensorFlow sets the levels of its loggers.
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -7,17 +7,16 @@ from typing import Any
 import click
 
 from larq_melius.cli.errors import one_line_errors
-from larq_melius.cli.network import build_network, is_keras_file, network_options, trust_option
+from larq_melius.cli.network import network_options
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 
 @click.command()
 @click.argument("model")
-@network_options
+@network_options("labels")
 @click.option("--layers", is_flag=True, help="Print every layer, too.")
-@trust_option
 @json_option
-def summary(model: str, layers: bool, trust: bool, as_json: bool, **options: Any) -> None:
+def summary(model: str, layers: bool, as_json: bool, **options: Any) -> None:
     """Count the operations, weights and size of MODEL: a network's name, or a saved Keras or .tflite file.
 
     A network is counted with random weights unless --weights says otherwise.
@@ -27,7 +26,12 @@ def summary(model: str, layers: bool, trust: bool, as_json: bool, **options: Any
             facts = _tflite_facts(Path(model))
             keras_model = None
         else:
-            keras_model = _load(model, options, trust=trust)
+            from larq_melius.models.safe_loading import is_saved_model
+            from larq_melius.zoo.classifiers import RANDOM_WEIGHTS, load_network
+
+            if options["weights"] is None and not is_saved_model(model):
+                options["weights"] = RANDOM_WEIGHTS
+            keras_model = load_network(model, **options).model
             facts = _keras_facts(keras_model)
     if as_json:
         print_json(facts)
@@ -35,14 +39,6 @@ def summary(model: str, layers: bool, trust: bool, as_json: bool, **options: Any
     if layers and keras_model is not None:
         keras_model.summary(print_fn=click.echo)
     print_columns([(key.replace("_", " "), _text(value)) for key, value in facts.items()])
-
-
-def _load(source: str, options: dict[str, Any], *, trust: bool) -> Any:
-    if is_keras_file(source):
-        from larq_melius.converters import load_keras_model
-
-        return load_keras_model(source, trust=trust)
-    return build_network(source, **{**options, "weights": options["weights"] or "none"}).model
 
 
 def _keras_facts(model: Any) -> dict[str, Any]:

@@ -18,6 +18,12 @@ from larq_melius.weights.keras_configs import Config, read_archive, read_hdf5_co
 
 #: Numbers in the largest input or output of a layer, for one image; a gigabyte in float32.
 _LARGEST_TENSOR = 1 << 28
+KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+def is_saved_model(source: str | os.PathLike[str]) -> bool:
+    """Whether ``source`` has the name of a Keras file (``.keras``, ``.h5``, ``.hdf5``), or is a folder."""
+    return Path(source).suffix in KERAS_SUFFIXES or Path(source).is_dir()
 
 
 def load_model_safely(path: str | os.PathLike[str], *, trust: bool = False) -> tf.keras.Model:

@@ -1,25 +1,71 @@
-"""Where weight files are kept, and how the environment says so."""
+"""Where weight files are kept and come from: by default as the environment says."""
 
+import contextlib
 import os
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 
-def cache_dir() -> Path:
-    """The folder of downloaded weights and the user's registry.
+@dataclass(frozen=True)
+class WeightCache:
+    """Where weight files are kept and come from.
 
-    ``LARQ_MELIUS_HOME`` if that is set, or else what the platform has for caches (``~/.cache/larq-melius`` on Linux).
+    Attributes:
+        home: Folder of the downloaded weights and of the user's registry.
+        mirror: Base URL or folder to look for files in first, by their names.
+        offline: Whether the network must not be touched.
     """
-    configured = os.environ.get("LARQ_MELIUS_HOME")
-    return Path(configured).expanduser() if configured else user_cache_path("larq-melius", appauthor=False)
+
+    home: Path
+    mirror: str | None = None
+    offline: bool = False
+
+    @classmethod
+    def from_environment(cls) -> "WeightCache":
+        """What ``LARQ_MELIUS_HOME``, ``LARQ_MELIUS_MIRROR`` and ``LARQ_MELIUS_OFFLINE`` say.
+
+        Without ``LARQ_MELIUS_HOME``, it is the platform's folder for caches (``~/.cache/larq-melius`` on Linux).
+        """
+        home = os.environ.get("LARQ_MELIUS_HOME")
+        return cls(
+            home=Path(home).expanduser() if home else user_cache_path("larq-melius", appauthor=False),
+            mirror=os.environ.get("LARQ_MELIUS_MIRROR") or None,
+            offline=os.environ.get("LARQ_MELIUS_OFFLINE", "0") not in ("", "0"),
+        )
+
+
+_chosen: ContextVar[WeightCache | None] = ContextVar("weight_cache", default=None)
+
+
+@contextlib.contextmanager
+def use_cache(cache: WeightCache) -> Iterator[None]:
+    """Within it, weights are looked for in ``cache`` and not where the environment says."""
+    token = _chosen.set(cache)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def current_cache() -> WeightCache:
+    """That of ``use_cache``, or else the environment's."""
+    return _chosen.get() or WeightCache.from_environment()
+
+
+def cache_dir() -> Path:
+    """The folder of downloaded weights and the user's registry."""
+    return current_cache().home
 
 
 def mirror_url() -> str | None:
-    """The base URL or folder to look for files in first, by their names: ``LARQ_MELIUS_MIRROR``."""
-    return os.environ.get("LARQ_MELIUS_MIRROR") or None
+    """The base URL or folder to look for files in first, by their names."""
+    return current_cache().mirror
 
 
 def is_offline() -> bool:
-    """Whether the network must not be touched: ``LARQ_MELIUS_OFFLINE`` is set to anything but 0."""
-    return os.environ.get("LARQ_MELIUS_OFFLINE", "0") not in ("", "0")
+    """Whether the network must not be touched."""
+    return current_cache().offline

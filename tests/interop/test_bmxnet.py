@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 
 from larq_melius.converters import import_weights
-from larq_melius.converters.export.verification import logits_model
+from larq_melius.converters.export.verify import logits_model
 from larq_melius.converters.importers.bmxnet import bmxnet_to_keras
 
 TOLERANCE = 1e-6

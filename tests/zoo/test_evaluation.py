@@ -12,10 +12,10 @@ from training_runs import SMALL, set_options
 import larq_melius
 from larq_melius.converters import read_metadata
 from larq_melius.preprocessing import Preprocessing
+from larq_melius.zoo.classifiers import Classifier, load_classifier
 from larq_melius.zoo.data import load_data
 from larq_melius.zoo.data.digits import load_digits_split
-from larq_melius.zoo.evaluation import Classifier, evaluate, load_network
-from larq_melius.zoo.publishing.evaluation_report import read_evaluation
+from larq_melius.zoo.evaluation import evaluate, read_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_limit_and_ties() -> None:
 def test_classes_go_by_their_names() -> None:
     data = load_data("digits")
     shuffled = ("9", "other", "0", "1", "2", "3", "4", "5", "6", "7", "8")
-    shipped = load_network("MeliusNetTiny", data)
+    shipped = load_classifier("MeliusNetTiny")
 
     def scores(batch: np.ndarray) -> np.ndarray:
         own = shipped.scores(batch)
@@ -132,7 +132,7 @@ def test_networks_that_do_not_fit() -> None:
     gray = Preprocessing((0.0,), (1.0,))
     with pytest.raises(ValueError, match="does not have the 10 classes of digits"):
         evaluate(Classifier((8, 8, 1), gray, (), lambda images: np.zeros((len(images), 3))), data)
-    with pytest.raises(ValueError, match="knows no class '0'"):
+    with pytest.raises(ValueError, match="has no class '0'"):
         evaluate(Classifier((8, 8, 1), gray, ("a", "b"), lambda images: np.zeros((len(images), 2))), data)
     with pytest.raises(ValueError, match="not finite"):
         evaluate(Classifier((8, 8, 1), gray, data.classes, lambda images: np.full((len(images), 10), np.nan)), data)

@@ -1,5 +1,6 @@
-"""The model card of a release."""
+"""The model card that goes with trained weights."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -7,7 +8,10 @@ import tensorflow as tf
 
 from larq_melius.analysis.operations import count_binary_convolutions, count_operations
 from larq_melius.weights.records import WeightsRecord
-from larq_melius.zoo.publishing.evaluation_report import Evaluation
+from larq_melius.zoo.evaluation import DetailedEvaluation, Evaluation
+
+#: Number of classes up to which the card has a table of them.
+_FEW_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -19,7 +23,7 @@ class Provenance:
         source: How, or by whom, the weights were made; whom to credit.
         license: SPDX identifier.
         measured_by: Who measured the accuracy.
-        recipe: The training in Markdown: hyper-parameters, hardware, duration.
+        recipe: The training in Markdown: hyperparameters, hardware, duration.
     """
 
     trained_on: str
@@ -31,117 +35,124 @@ class Provenance:
     def __post_init__(self) -> None:
         for field in fields(self):
             if field.name != "recipe" and not getattr(self, field.name).strip():
-                raise ValueError(f"Say something of the weights' {field.name}: it is empty.")
+                raise ValueError(f"Say something about the weights' {field.name}: it is empty.")
 
 
-def write_card(
-    record: WeightsRecord,
-    model: tf.keras.Model,
-    evaluation: Evaluation,
-    provenance: Provenance,
-    files: list[Path],
-    latent: Path | None,
-) -> str:
-    """Writes the card.
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model card says.
 
-    Args:
-        record: The entry of the weights with the classifier.
+    Attributes:
+        record: The registry's entry of the weights with the classifier.
         model: The network.
-        evaluation: Its accuracy.
+        evaluations: Its accuracy on each data set or part of one, by what they are called. With up to 20 classes, the
+            last one is also shown by class if it is a ``DetailedEvaluation``.
         provenance: Where the weights and their accuracy come from.
         files: The weight files.
-        latent: The one of them that holds the latent weights.
-
-    Returns:
-        The card in Markdown.
+        author: The program that writes the card.
+        introduction: Markdown that comes first.
+        evaluation_notes: Markdown on how the accuracy was measured.
+        loading: Markdown on how to load the weights.
+        limits: Markdown on what the network is not good for.
     """
-    operations = count_operations(model)
-    return f"""# {record.model}, weights `{record.tag}`
 
-<!-- Written by larq-melius weights publish from what it was told and measured. -->
+    record: WeightsRecord
+    model: tf.keras.Model
+    evaluations: Mapping[str, Evaluation]
+    provenance: Provenance
+    files: Sequence[Path]
+    author: str
+    introduction: str = ""
+    evaluation_notes: str = ""
+    loading: str = ""
+    limits: str = ""
 
-## Network
+    def to_markdown(self) -> str:
+        """The card as Markdown."""
+        record = self.record
+        sections = (
+            ("Network", self._network()),
+            ("Accuracy", self._accuracy()),
+            ("Training", self._training()),
+            ("Images", self._images()),
+            ("Files", self._files()),
+            ("Loading", self.loading.strip()),
+            ("Limits", self.limits.strip()),
+            ("License and credit", f"{_sentence(self.provenance.license)} {_sentence(self.provenance.source)}"),
+        )
+        parts = [
+            f"# {record.model}, weights `{record.tag}`",
+            f"<!-- Written by {self.author} from what it was told and measured: do not edit. -->",
+            self.introduction.strip(),
+            *(f"## {heading}\n\n{text}" for heading, text in sections if text),
+        ]
+        return "\n\n".join(part for part in parts if part) + "\n"
 
-The configuration is that of `{record.model}` in `larq_melius/models/variants.py`, with the {record.stem} stem and the
-padding convention `{record.convention}`.
+    def _network(self) -> str:
+        record, counted = self.record, count_operations(self.model)
+        return f"""The configuration is that of `{record.model}` in `larq_melius/models/`, with the {record.stem} stem
+and the padding convention `{record.convention}`.
 
 | | |
 |---|---|
 | image | {"x".join(map(str, record.input_shape))} |
 | classes | {len(record.classes):,} |
-| binary convolutions | {count_binary_convolutions(model)} |
-| weights of 1 bit | {operations.binary_weights:,} |
-| weights of 32 bits | {operations.float_weights:,} |
-| channels of batch norm | {operations.batchnorm_channels:,} |
-| operations as the paper counts them (without the classifier) | {operations.ops_without_classifier / 1e6:.2f} million |
-| operations with the classifier | {operations.ops / 1e6:.2f} million |
+| binary convolutions | {count_binary_convolutions(self.model)} |
+| weights of 1 bit | {counted.binary_weights:,} |
+| weights of 32 bits | {counted.float_weights:,} |
+| channels of batch norm | {counted.batchnorm_channels:,} |
+| operations as the paper counts them (without the classifier) | {counted.ops_without_classifier / 1e6:.2f} million |
+| operations with the classifier | {counted.ops / 1e6:.2f} million |"""
 
-## Accuracy
+    def _accuracy(self) -> str:
+        rows = "\n".join(
+            f"| {name} | {evaluation.images:,} | {evaluation.top1:.2%} | {_percent(evaluation.top5)} |"
+            for name, evaluation in self.evaluations.items()
+        )
+        measured = f"Measured by {self.provenance.measured_by} on {_sentence(', '.join(self.evaluations))}"
+        text = f"{measured}\n\n| data | images | top-1 | top-5 |\n|---|---|---|---|\n{rows}"
+        name, last = list(self.evaluations.items())[-1]
+        if isinstance(last, DetailedEvaluation) and len(last.classes) <= _FEW_CLASSES:
+            text += f"""
 
-Measured by {provenance.measured_by} on {evaluation.data}.
+By class, on {name}:
 
-| images | top-1 | top-5 |
-|---|---|---|
-| {evaluation.images:,} | {evaluation.top1:.2%} | {"-" if evaluation.top5 is None else f"{evaluation.top5:.2%}"} |
+| class | {" | ".join(score.name for score in last.classes)} |
+|---|{"---|" * len(last.classes)}
+| images | {" | ".join(str(score.images) for score in last.classes)} |
+| errors | {" | ".join(str(score.images - score.right) for score in last.classes)} |"""
+        return f"{text}\n\n{self.evaluation_notes.strip()}".strip()
 
-## Training
+    def _training(self) -> str:
+        recipe = self.provenance.recipe.strip() or "The recipe is not recorded."
+        return f"Trained on {_sentence(self.provenance.trained_on)}\n\n{recipe}"
 
-Trained on {provenance.trained_on.rstrip(". ")}.
-
-{provenance.recipe.strip() or "The recipe is not recorded."}
-
-## Images
-
-The central part of an image is kept, resized, and normalized per channel to (pixel - mean) / std.
+    def _images(self) -> str:
+        preprocessing = self.record.preprocessing
+        return f"""The center of an image is cropped, resized, and normalized per channel to (pixel - mean) / std.
 
 | | |
 |---|---|
-| central part, of the short side | {record.preprocessing.crop_fraction:.4g} |
-| interpolation | {record.preprocessing.interpolation} |
-| mean, on the scale 0 to 255 | {_numbers(record.preprocessing.mean)} |
-| std, on the scale 0 to 255 | {_numbers(record.preprocessing.std)} |
+| crop, relative to the short side | {preprocessing.crop_fraction:.4g} |
+| interpolation | {preprocessing.interpolation} |
+| mean, on the scale 0 to 255 | {_numbers(preprocessing.mean)} |
+| std, on the scale 0 to 255 | {_numbers(preprocessing.std)} |"""
 
-## Files
-
-| file | bytes |
-|---|---|
-{_file_rows(files)}
-
-`sha256sum -c SHA256SUMS` checks them. An `.npz` file has one bit for each binary weight: enough to compute with, but
-training cannot go on from it{f", as it can from `{latent.name}`" if latent else ""}.
-
-## Loading
-
-```python
-import larq_melius as lm
-
-{_call(record)}
-```
-
-With the entries of `registry.json` in the registry, it is `lm.{record.model}(weights="{record.tag}")`, plus the stem
-and the classes where they are not the network's usual ones. To try that before the package knows the entries, put
-`registry.json` in an empty folder, name that folder in `LARQ_MELIUS_HOME`, and this one in `LARQ_MELIUS_MIRROR`.
-
-## License and credit
-
-{provenance.license}. {provenance.source.rstrip(". ")}.
-"""
+    def _files(self) -> str:
+        rows = "\n".join(f"| `{file.name}` | {file.stat().st_size:,} |" for file in self.files)
+        packed = (
+            "An `.npz` file has one bit for each binary weight: enough to compute with, but training cannot continue "
+            "from it."
+        )
+        return f"| file | bytes |\n|---|---|\n{rows}\n\n{packed}"
 
 
-def _call(record: WeightsRecord) -> str:
-    arguments = [
-        f'weights="{record.file}"',
-        f'stem="{record.stem}"',
-        f'convention="{record.convention}"',
-        f"classes={len(record.classes)}",
-        f"input_shape={record.input_shape}",
-    ]
-    lines = "".join(f"    {argument},\n" for argument in arguments)
-    return f"model = lm.{record.model}(\n{lines})"
+def _sentence(text: str) -> str:
+    return f"{text.rstrip('. ')}."
 
 
-def _file_rows(files: list[Path]) -> str:
-    return "\n".join(f"| `{file.name}` | {file.stat().st_size:,} |" for file in files)
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2%}"
 
 
 def _numbers(values: tuple[float, ...]) -> str:

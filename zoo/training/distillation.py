@@ -1,13 +1,11 @@
 """Learning from the answers of a trained network, the teacher."""
 
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from larq_melius.models.registry import find_variant
-from larq_melius.models.safe_loading import load_model_safely
 from larq_melius.preprocessing import Preprocessing
+from larq_melius.zoo.classifiers import load_network
 from larq_melius.zoo.data import ImageDataset
 from larq_melius.zoo.recipes.recipe import Recipe
 
@@ -44,14 +42,17 @@ def load_teacher(recipe: Recipe, data: ImageDataset, *, trust: bool = False) -> 
 
     Args:
         recipe: The recipe.
-        data: The images that the teacher is to tell apart.
+        data: The images that the teacher is to classify.
         trust: Whether to load a saved model that may run code of its own.
 
     Raises:
         OSError: If the file or the weights cannot be had.
         ValueError: If it is neither, or tells other classes apart than the data has.
     """
-    model = _load(str(recipe.teacher), trust=trust)
+    try:
+        model = load_network(str(recipe.teacher), trust=trust).model
+    except ValueError as error:
+        raise ValueError(f"There is no teacher {recipe.teacher}: {error}") from error
     classes = model.output_shape[-1]
     if classes != len(data.classes):
         raise ValueError(f"The teacher {recipe.teacher} has {classes} classes, and the data {len(data.classes)}.")
@@ -71,15 +72,6 @@ def distillation_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float
     """
     targets = tf.nn.softmax(teacher / temperature)
     return temperature**2 * tf.nn.softmax_cross_entropy_with_logits(targets, student / temperature)
-
-
-def _load(source: str, *, trust: bool) -> tf.keras.Model:
-    path = Path(source)
-    if path.exists():
-        return load_model_safely(path, trust=trust)
-    if path.suffix:
-        raise ValueError(f"There is no teacher {path}.")
-    return find_variant(source).function()
 
 
 def _ends_in_softmax(model: tf.keras.Model) -> bool:

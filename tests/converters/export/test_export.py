@@ -14,7 +14,7 @@ from larq_melius.converters import (
     export_tflite,
     read_metadata,
 )
-from larq_melius.converters.export import exporter, verification
+from larq_melius.converters.export import exporter, verify
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.runtime import make_interpreter
 
@@ -166,8 +166,8 @@ def test_flatbuffer_of_a_slightly_different_network_is_refused(mistake, randomiz
         for layer in wrong.layers:
             if isinstance(layer, tf.keras.layers.BatchNormalization):
                 layer.epsilon = 1e-3
-    convert = exporter._convert
-    monkeypatch.setattr(exporter, "_convert", lambda model: convert(wrong))
+    convert = exporter.convert
+    monkeypatch.setattr(exporter, "convert", lambda model: convert(wrong))
     with pytest.raises(VerificationError, match="no sample agrees to rounding"):
         export_tflite(model, tmp_path / "model.tflite")
     assert list(tmp_path.iterdir()) == []
@@ -177,15 +177,13 @@ def test_flipped_signs_are_told_from_errors():
     expected = np.random.default_rng(0).normal(size=(8, 10))
     flipped = expected.copy()
     flipped[3:] *= 1.05
-    result = verification._compare(expected, flipped, 4, 4)
+    result = verify._compare(expected, flipped, 4, 4)
     assert result.problems == ()
     assert result.flipped_samples == 5
-    assert verification._compare(expected, -expected, 4, 4).problems
-    assert verification._compare(expected, expected * np.nan, 4, 4).problems == (
-        "the flatbuffer gives infinities or NaN",
-    )
+    assert verify._compare(expected, -expected, 4, 4).problems
+    assert verify._compare(expected, expected * np.nan, 4, 4).problems == ("the flatbuffer gives infinities or NaN",)
     flipped[7] += 10 * np.arange(10)
-    assert "more than flipped signs explain" in verification._compare(expected, flipped, 4, 4).problems[0]
+    assert "more than flipped signs explain" in verify._compare(expected, flipped, 4, 4).problems[0]
 
 
 def test_bad_input_is_named_and_nothing_is_written(tmp_path):

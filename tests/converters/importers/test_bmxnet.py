@@ -17,7 +17,7 @@ from reference_data import DATA
 
 from larq_melius.cli import cli
 from larq_melius.converters import import_weights
-from larq_melius.converters.export.verification import logits_model
+from larq_melius.converters.export.verify import logits_model
 from larq_melius.converters.importers import bmxnet
 from larq_melius.converters.importers.bmxnet import bmxnet_to_keras, convert_bmxnet
 from larq_melius.converters.importers.mxnet_params import read_params
