@@ -65,8 +65,10 @@ class BinaryConv : public Executable {
   void Run(const RunContext& context) const override {
     if (!reads_map_) FillMap(context);
     const int64_t pixels = out_shape_[0] * out_shape_[1] * out_shape_[2];
-    // Enough work to be worth a thread, and few enough pixels that all threads get some.
-    const int64_t grain = DivideRoundingUp(64, kernels_.pixel_tile) * kernels_.pixel_tile;
+    // Some eight shares of the smallest maps, so that a few threads all have work; at most some 64 pixels, whose sums
+    // and outputs stay in the nearest cache.
+    const int64_t tile = kernels_.pixel_tile;
+    const int64_t grain = tile * std::min(DivideRoundingUp(64, tile), std::max<int64_t>(1, pixels / (8 * tile)));
     context.Parallel(pixels, grain, [&](int64_t begin, int64_t end) { ComputePixels(context, begin, end); });
   }
 

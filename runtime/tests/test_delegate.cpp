@@ -208,6 +208,108 @@ void TestThreadsShareADelegate() {
   for (std::thread& thread : threads) thread.join();
 }
 
+// A stem of a grouped convolution and a padded max pool, a Dense Block, an Improvement Block and a transition's pool.
+struct Stage {
+  static constexpr int kChannels = 32;
+  int size = 11;
+  TfLiteConvParams conv = {kTfLitePaddingSame, 1, 1, 1, 1, kTfLiteActRelu};
+  TfLitePoolParams stem_pool = {kTfLitePaddingValid, 2, 2, 3, 3, kTfLiteActNone};
+  TfLitePoolParams pool = {kTfLitePaddingValid, 2, 2, 2, 2, kTfLiteActRelu};
+  TfLiteConcatenationParams concatenation = {3, kTfLiteActNone};
+  TfLiteArithmeticParams arithmetic = {kTfLiteActNone};
+
+  int Constant(FakeRuntime& runtime, Random& random, const std::vector<int>& shape) {
+    size_t count = 1;
+    for (int n : shape) count *= static_cast<size_t>(n);
+    std::vector<float> values(count);
+    for (float& value : values) value = random.Float();
+    return runtime.AddConstant(kTfLiteFloat32, shape, values);
+  }
+
+  int BinaryConv(FakeRuntime& runtime, Random& random, int map, int map_size, int channels) {
+    const int product = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, channels});
+    const int normalized = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, channels});
+    const int bits = runtime.AddTensor(kTfLiteInt32, {1, map_size, map_size, channels / kWordBits});
+    const int result = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, kChannels});
+    runtime.AddNode(kTfLiteBuiltinMul, "", {map, Constant(runtime, random, {channels})}, {product}, {}, &arithmetic);
+    runtime.AddNode(kTfLiteBuiltinAdd, "", {product, Constant(runtime, random, {channels})}, {normalized}, {},
+                    &arithmetic);
+    runtime.AddNode(kTfLiteBuiltinCustom, "LceQuantize", {normalized}, {bits});
+    std::vector<int32_t> filter(static_cast<size_t>(kChannels * 9 * channels / kWordBits));
+    for (int32_t& word : filter) word = static_cast<int32_t>(random.Word());
+    const int weights = runtime.AddConstant(kTfLiteInt32, {kChannels, 3, 3, channels / kWordBits}, filter);
+    const int multiplier = Constant(runtime, random, {kChannels});
+    runtime.AddNode(kTfLiteBuiltinCustom, "LceBconv2d", {bits, weights, multiplier, multiplier, kTfLiteOptionalTensor},
+                    {result},
+                    FlexbufferMap({{"stride_height", 1},
+                                   {"stride_width", 1},
+                                   {"dilation_height_factor", 1},
+                                   {"dilation_width_factor", 1},
+                                   {"padding", 0},
+                                   {"pad_values", static_cast<int32_t>(random.Integer(0, 1))},
+                                   {"channels_in", channels},
+                                   {"fused_activation_function", 0}}));
+    return result;
+  }
+
+  int Concatenate(FakeRuntime& runtime, int a, int b, int map_size) {
+    const int result = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, 2 * kChannels});
+    runtime.AddNode(kTfLiteBuiltinConcatenation, "", {a, b}, {result}, {}, &concatenation);
+    return result;
+  }
+
+  // The results of the network, run in one way.
+  std::vector<float> Run(const DelegateOptions& options, int threads) {
+    Random random(13);
+    FakeRuntime runtime;
+    runtime.SetThreads(threads);
+    const int x = runtime.AddTensor(kTfLiteFloat32, {1, size, size, 16});
+    const int stem = runtime.AddTensor(kTfLiteFloat32, {1, size, size, kChannels});
+    const int padded = runtime.AddTensor(kTfLiteFloat32, {1, size + 1, size + 1, kChannels});
+    const int map_size = (size + 1 - 3) / 2 + 1;
+    const int map = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, kChannels});
+    const int padding = runtime.AddConstant(kTfLiteInt32, {4, 2}, std::vector<int32_t>{0, 0, 1, 0, 1, 0, 0, 0});
+    runtime.AddNode(kTfLiteBuiltinConv2d, "",
+                    {x, Constant(runtime, random, {kChannels, 3, 3, 4}), Constant(runtime, random, {kChannels})}, {stem},
+                    {}, &conv);
+    runtime.AddNode(kTfLiteBuiltinPad, "", {stem, padding}, {padded});
+    runtime.AddNode(kTfLiteBuiltinMaxPool2d, "", {padded}, {map}, {}, &stem_pool);
+    const int y = BinaryConv(runtime, random, map, map_size, kChannels);
+    const int dense = Concatenate(runtime, map, y, map_size);
+    const int z = BinaryConv(runtime, random, dense, map_size, 2 * kChannels);
+    const int sum = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, kChannels});
+    runtime.AddNode(kTfLiteBuiltinAdd, "", {y, z}, {sum}, {}, &arithmetic);
+    const int improved = Concatenate(runtime, map, sum, map_size);
+    const int product = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, 2 * kChannels});
+    runtime.AddNode(kTfLiteBuiltinMul, "", {improved, Constant(runtime, random, {2 * kChannels})}, {product}, {},
+                    &arithmetic);
+    const int pooled = runtime.AddTensor(kTfLiteFloat32, {1, map_size / 2, map_size / 2, 2 * kChannels});
+    runtime.AddNode(kTfLiteBuiltinMaxPool2d, "", {product}, {pooled}, {}, &pool);
+    runtime.SetOutputs({improved, pooled});
+    TestDelegate delegate(options);
+    CHECK(runtime.Apply(delegate.get()));
+    CHECK(runtime.claimed() == 16);
+    for (int i = 0; i < size * size * 16; ++i) runtime.data<float>(x)[i] = random.Float();
+    CHECK(runtime.Invoke());
+    std::vector<float> results;
+    for (int output : {improved, pooled}) {
+      const float* values = runtime.data<float>(output);
+      results.insert(results.end(), values, values + runtime.tensor(output).bytes / sizeof(float));
+    }
+    return results;
+  }
+};
+
+void TestFusedAndUnfusedNetworksAreEqual() {
+  for (const std::string& isa : InstructionSets()) {
+    Stage stage;
+    const std::vector<float> expected = stage.Run({{"isa", isa}, {"fuse", "0"}}, 1);
+    CHECK(expected.size() == 5 * 5 * 64 + 2 * 2 * 64);
+    CHECK(stage.Run({{"isa", isa}}, 1) == expected);
+    CHECK(stage.Run({{"isa", isa}}, 3) == expected);
+  }
+}
+
 void TestBadOptionsAreReported() {
   CHECK(TestDelegate(DelegateOptions{{"isa", "mmx"}}).get() == nullptr);
   CHECK(reported.find("unknown") != std::string::npos);
@@ -279,6 +381,7 @@ int main() {
   TestConvolutions();
   TestInputsMayBeResized();
   TestThreadsShareADelegate();
+  TestFusedAndUnfusedNetworksAreEqual();
   TestBadOptionsAreReported();
   TestDamagedModelsAreRefused();
   return 0;

@@ -109,25 +109,61 @@ void WriteFloatsMaybeAdded(const int32_t* sums, int64_t channels, const OutputTr
   for (int64_t c = 0; c < channels; ++c) output[c] = output[c] < x[c] ? x[c] : output[c];
 }
 
-// Convolves `kPixels` neighboring output pixels, of which all read the columns [first, last) of the filter.
+// Where a row of the filter meets the group of a block in a row of the map.
+struct ConvTap {
+  const float* map;
+  const float* filter;
+};
+
+inline ConvTap FindTap(const ConvRowArguments& arguments, int64_t block, int64_t row, int64_t x) {
+  const int64_t channels = arguments.group_channels_in;
+  return {arguments.rows[row] + (x - arguments.pad_left) * arguments.channels_in +
+              block / arguments.group_blocks * channels,
+          arguments.weights + (block * 9 + row * 3) * channels * 8};
+}
+
+// Convolves one output pixel, which reads only the columns [first, last) of the filter.
 //
 // `Vector` is eight floats: Load, Repeat (one float in all lanes), MultiplyAdd, Limit and Store.
-template <typename Vector, int kPixels>
-inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t x, int64_t first, int64_t last) {
+template <typename Vector>
+inline void ConvPixel(const ConvRowArguments& arguments, int64_t block, int64_t x, int64_t first, int64_t last) {
   const int64_t channels = arguments.group_channels_in;
-  const float* weights = arguments.weights + block * 9 * channels * 8;
-  const int64_t group = block / arguments.group_blocks;
+  Vector sum = Vector::Load(arguments.bias + block * 8);
+  for (int64_t row = 0; row < 3; ++row) {
+    if (arguments.rows[row] == nullptr) continue;
+    const ConvTap tap = FindTap(arguments, block, row, x);
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t column = first; column < last; ++column) {
+        sum = Vector::MultiplyAdd(Vector::Repeat(tap.map + column * arguments.channels_in + c),
+                                  Vector::Load(tap.filter + (column * channels + c) * 8), sum);
+      }
+    }
+  }
+  Vector::Store(Vector::Limit(sum, arguments.low, arguments.high),
+                arguments.output + x * arguments.output_stride + block * 8);
+}
+
+// Convolves `kPixels` neighboring output pixels, which read no column outside of the map. Each number of the map is
+// loaded once and used for the up to three pixels that it counts for: loads, not multiplications, are the bottleneck.
+template <typename Vector, int kPixels>
+inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t x) {
+  const int64_t channels = arguments.group_channels_in;
   Vector sums[kPixels];
   for (int p = 0; p < kPixels; ++p) sums[p] = Vector::Load(arguments.bias + block * 8);
   for (int64_t row = 0; row < 3; ++row) {
     if (arguments.rows[row] == nullptr) continue;
-    for (int64_t column = first; column < last; ++column) {
-      const float* map = arguments.rows[row] + (x + column - arguments.pad_left) * arguments.channels_in + group * channels;
-      const float* filter = weights + (row * 3 + column) * channels * 8;
-      for (int64_t c = 0; c < channels; ++c) {
-        const Vector weight = Vector::Load(filter + c * 8);
-        for (int p = 0; p < kPixels; ++p) {
-          sums[p] = Vector::MultiplyAdd(Vector::Repeat(map + p * arguments.channels_in + c), weight, sums[p]);
+    const ConvTap tap = FindTap(arguments, block, row, x);
+    for (int64_t c = 0; c < channels; ++c) {
+      Vector weights[3];
+      for (int column = 0; column < 3; ++column) weights[column] = Vector::Load(tap.filter + (column * channels + c) * 8);
+      // Unrolled, so that the sums stay in registers.
+#pragma GCC unroll 16
+      for (int in = 0; in < kPixels + 2; ++in) {
+        const Vector number = Vector::Repeat(tap.map + in * arguments.channels_in + c);
+#pragma GCC unroll 3
+        for (int column = 0; column < 3; ++column) {
+          if (in - column < 0 || in - column >= kPixels) continue;
+          sums[in - column] = Vector::MultiplyAdd(number, weights[column], sums[in - column]);
         }
       }
     }
@@ -147,15 +183,15 @@ void ConvRow(const ConvRowArguments& arguments) {
   if (end < inside) end = inside;
   for (int64_t block = 0; block < arguments.blocks; ++block) {
     int64_t x = inside;
-    for (; x + kPixels <= end; x += kPixels) ConvPixels<Vector, kPixels>(arguments, block, x, 0, 3);
-    for (; x < end; ++x) ConvPixels<Vector, 1>(arguments, block, x, 0, 3);
+    for (; x + kPixels <= end; x += kPixels) ConvPixels<Vector, kPixels>(arguments, block, x);
+    for (; x < end; ++x) ConvPixel<Vector>(arguments, block, x, 0, 3);
     for (x = 0; x < arguments.width_out; ++x) {
       if (x == inside) x = end;
       if (x == arguments.width_out) break;
       const int64_t left = x - arguments.pad_left;
       const int64_t first = left < 0 ? -left : 0;
       const int64_t last = Smaller(3, arguments.width_in - left);
-      ConvPixels<Vector, 1>(arguments, block, x, first, last);
+      ConvPixel<Vector>(arguments, block, x, first, last);
     }
   }
 }
