@@ -6,10 +6,15 @@ Importing the package selects legacy Keras and is quick: TensorFlow is imported 
 
 import lazy_loader
 
-from larq_melius.legacy_keras import register_layers_with_keras, select_legacy_keras
+from larq_melius.legacy_keras import (
+    register_layers_with_keras,
+    select_legacy_keras,
+    silence_constraint_warning,
+)
 from larq_melius.version import __version__  # noqa: F401 - part of the API
 
 select_legacy_keras()
 register_layers_with_keras()
+silence_constraint_warning()
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

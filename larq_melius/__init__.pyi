@@ -14,10 +14,12 @@ from .models import MeliusNet59 as MeliusNet59
 from .models import MeliusNetA as MeliusNetA
 from .models import MeliusNetB as MeliusNetB
 from .models import MeliusNetC as MeliusNetC
+from .models import MeliusNetConfig as MeliusNetConfig
 from .models import MeliusNetTiny as MeliusNetTiny
 from .models import NaiveNet17 as NaiveNet17
 from .models import ResNetE as ResNetE
 from .models import ResNetE18 as ResNetE18
+from .models import ResNetEConfig as ResNetEConfig
 from .models import get_model as get_model
 from .models import list_models as list_models
 from .preprocessing import preprocess_input as preprocess_input

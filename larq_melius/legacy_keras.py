@@ -1,6 +1,7 @@
 """Selects legacy Keras (``tf_keras``, Keras 2), which Larq's layers are built on."""
 
 import importlib
+import logging
 import os
 import sys
 from importlib.util import find_spec
@@ -43,3 +44,12 @@ def register_layers_with_keras() -> None:
         importlib.import_module("larq_melius.layers")
 
     wrapt.when_imported("tf_keras")(import_layers)
+
+
+def silence_constraint_warning() -> None:
+    """Drops Larq's warning, once a layer, that binary weights without a ``kernel_constraint`` may starve.
+
+    That is so where the gradient stops beyond a range. Under the authors' convention it passes everywhere, which Larq
+    does not check for.
+    """
+    logging.getLogger("larq.layers_base").addFilter(lambda message: "`kernel_constraint`" not in message.getMessage())

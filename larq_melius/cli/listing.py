@@ -13,7 +13,7 @@ def list_(pattern: str, as_json: bool) -> None:
     """List the networks, or those whose name matches a PATTERN such as 'melius*'."""
     with one_line_errors():
         from larq_melius.models import list_models
-        from larq_melius.models.variants import VARIANTS
+        from larq_melius.models.registry import VARIANTS
         from larq_melius.weights import list_records
 
         networks = [

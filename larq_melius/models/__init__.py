@@ -1,13 +1,9 @@
 """The networks: generic builders, and those of the paper by name."""
 
-from larq_melius.models.meliusnet import MeliusNet
-from larq_melius.models.registry import get_model, list_models
-from larq_melius.models.resnet_e import ResNetE
-from larq_melius.models.variants import (
-    BinaryDenseNet28,
-    BinaryDenseNet37,
-    BinaryDenseNet45,
-    BiRealNet34,
+from larq_melius.models.binary_densenet import BinaryDenseNet28, BinaryDenseNet37, BinaryDenseNet45
+from larq_melius.models.configs import MeliusNetConfig, ResNetEConfig
+from larq_melius.models.meliusnet import (
+    MeliusNet,
     MeliusNet22,
     MeliusNet23,
     MeliusNet29,
@@ -18,8 +14,9 @@ from larq_melius.models.variants import (
     MeliusNetC,
     MeliusNetTiny,
     NaiveNet17,
-    ResNetE18,
 )
+from larq_melius.models.registry import get_model, list_models
+from larq_melius.models.resnet_e import BiRealNet34, ResNetE, ResNetE18
 
 __all__ = [
     "BiRealNet34",
@@ -35,10 +32,12 @@ __all__ = [
     "MeliusNetA",
     "MeliusNetB",
     "MeliusNetC",
+    "MeliusNetConfig",
     "MeliusNetTiny",
     "NaiveNet17",
     "ResNetE",
     "ResNetE18",
+    "ResNetEConfig",
     "get_model",
     "list_models",
 ]

@@ -94,11 +94,16 @@ def _unavailable(weights: str, model: str | None, stem: str) -> str:
             f"The {weights!r} weights of {model} are without the classifier: pass include_top=False (--no-top), or "
             "weights=None."
         )
-    others = sorted({record.model for record in records if record.tag == weights})
-    return (
-        f"There are no {weights!r} weights for {model or 'a network of your own'}"
-        + (f" (there are for {', '.join(others)})" if others else "")
-        + ". Pass weights=None (--weights none) for random ones or the path of a file; convert a checkpoint of the "
-        "authors' code, BITorch or the Larq Zoo with 'larq-melius weights import', and register a file of yours with "
-        "'larq-melius weights add'."
-    )
+    missing = f"There are no {weights!r} weights for {model or 'a network of your own'}."
+    instead = "Pass weights=None (--weights none) to start from random weights, or the path of a file."
+    return f"{missing} {instead}" + (_available(model, weights) if model else "")
+
+
+def _available(model: str, tag: str) -> str:
+    """What there is in the place of weights that there are not: others of the network, or networks with the tag."""
+    records = [record for record in list_records() if record.include_top]
+    if tags := sorted({record.tag for record in records if record.model == model}):
+        return f" {model} has {', '.join(map(repr, tags))} weights."
+    stems = sorted({(record.model, record.stem) for record in records if record.tag == tag})
+    networks = [name if stem == "grouped" else f"{name} (stem={stem!r})" for name, stem in stems]
+    return f" Networks with {tag!r} weights: {', '.join(networks)}." if networks else ""

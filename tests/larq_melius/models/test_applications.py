@@ -1,18 +1,22 @@
 """The networks as Keras applications: signatures, inputs, heads and errors, beside Keras' own DenseNet."""
 
 import inspect
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from reference_data import DATA
 from tf_keras.src.applications.imagenet_utils import validate_activation
 
 import larq_melius
 from larq_melius import MeliusNet, MeliusNetTiny, ResNetE, get_model, list_models
-from larq_melius.weights import save_packed
+from larq_melius.models.configs import BIREALNET34, MELIUSNET_TINY
+from larq_melius.weights import list_records, save_packed
 
 DenseNet121 = tf.keras.applications.DenseNet121
 KEYWORD_ONLY = ("stem", "convention", "name")
@@ -77,6 +81,33 @@ def test_signatures_are_those_of_keras_applications(name: str) -> None:
     if name == "MeliusNetTiny":
         defaults |= {"weights": "digits", "classes": 10}
     assert {p.name: p.default for p in shared} == defaults
+
+
+COUNTED = {(m["name"], m["stem"]): m for m in json.loads((DATA / "exact_counts.json").read_text("utf-8"))["models"]}
+
+
+@pytest.mark.parametrize("name", [name for name in FEATURES if name != "MeliusNetTiny"])
+def test_docstrings_state_what_the_networks_count_to(name: str) -> None:
+    function = getattr(larq_melius, name)
+    model = COUNTED[name, inspect.signature(function).parameters["stem"].default]
+    exact, size = model["exact"], model["derived"]["size_mib"]
+    floats = exact["float_macs_without_classifier"]
+    assert (
+        " ".join(function.__doc__.split()).partition("(paper")[0].startswith((name, "Binary DenseNet", "Bi-Real-Net"))
+    )
+    assert (
+        f"{exact['total_params_keras'] / 1e6:.2f} million parameters, {size:.2f} MiB, "
+        f"{(exact['binary_macs'] / 64 + floats) / 1e8:.2f}e8 operations "
+        f"({exact['binary_macs'] / 1e9:.2f}e9 binary, {floats / 1e8:.2f}e8 32-bit)"
+    ) in " ".join(function.__doc__.split())
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_docstrings_tell_the_truth_about_public_weights(name: str) -> None:
+    text = " ".join(getattr(larq_melius, name).__doc__.split())
+    stems = {record.stem for record in list_records() if record.model == name}
+    assert ("no public ImageNet weights" in text) == (not stems)
+    assert ('with ``stem="conv7x7"``' in text) == (stems == {"conv7x7"})
 
 
 @pytest.mark.slow
@@ -413,3 +444,36 @@ def test_answers_of_list_models_can_be_changed() -> None:
 def test_an_input_tensor_may_leave_its_size_open() -> None:
     model = small(input_tensor=tf.keras.Input((None, None, 3)), classes=10)
     assert model(np.zeros((1, 40, 48, 3), "float32")).shape == (1, 10)
+
+
+def test_builders_take_a_config() -> None:
+    x = noise(5, 8, 8, 1)
+    model = MeliusNet(MELIUSNET_TINY, weights="digits")
+    np.testing.assert_array_equal(model(x), MeliusNetTiny()(x))
+    assert model.name == "meliusnettiny"
+    wider = MeliusNet(replace(MELIUSNET_TINY, name=None, growth_rate=32), include_top=False, classes=3)
+    assert (wider.name, wider.output_shape) == ("meliusnet", (None, None, None, 96 + 2 * 32))
+    short = ResNetE(replace(BIREALNET34, num_blocks=(1, 1), filters=(64, 96)), include_top=False)
+    assert (short.name, short.output_shape) == ("birealnet34", (None, None, None, 96))
+    with pytest.raises(ValueError, match=r"dataclasses\.replace"):
+        MeliusNet(MELIUSNET_TINY, growth_rate=32)
+    with pytest.raises(ValueError, match=r"dataclasses\.replace"):
+        ResNetE(BIREALNET34, filters=(64, 64, 64, 64))
+    with pytest.raises(ValueError, match="2 stages need 1 transition_filters"):
+        replace(MELIUSNET_TINY, transition_filters=())
+
+
+def test_first_lines_lead_to_what_works() -> None:
+    with pytest.raises(ValueError, match=r"weights=None.*path of a file.*MeliusNet22, ResNetE18 \(stem='conv7x7'\)"):
+        larq_melius.MeliusNet42()
+    with pytest.raises(ValueError, match=r"pass stem='conv7x7'"):
+        larq_melius.BinaryDenseNet28()
+    with pytest.raises(ValueError, match="MeliusNetTiny has 'digits' weights"):
+        MeliusNetTiny(weights="imagenet")
+
+
+def test_binary_layers_without_a_constraint_build_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    model = small(input_shape=(32, 32, 3))
+    assert model.get_layer("stage1_block1_dense_conv").kernel_constraint is None
+    tf.keras.models.clone_model(model)
+    assert not caplog.records
