@@ -90,8 +90,8 @@ class ModelCard:
 
     def _network(self) -> str:
         record, counted = self.record, count_operations(self.model)
-        return f"""The configuration is that of `{record.model}` in `larq_melius/models/`, with the {record.stem} stem
-and the padding convention `{record.convention}`.
+        return f"""The configuration is that of `{record.model}` in `larq_melius/models/configs.py`, with the
+{record.stem} stem and the padding convention `{record.convention}`.
 
 | | |
 |---|---|
