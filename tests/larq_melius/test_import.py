@@ -23,6 +23,8 @@ heavy = ("larq_melius.zoo", "larq_melius.converters", "larq_melius.cli", "larq_c
 print(*[name for name in sys.modules if name.startswith(heavy)])
 """
 
+pytestmark = pytest.mark.process
+
 #: What a process runs, and its TF_USE_LEGACY_KERAS.
 PROGRAMS: dict[str, tuple[str, str | None]] = {
     "alone": ("import larq_melius" + MODULES + BUILD, None),

@@ -1,8 +1,12 @@
 import json
 
 import pytest
+from full_size import Facts, full_size
 from reference_data import DATA
 
+from larq_melius.analysis.operations import count_operations
+from larq_melius.models.registry import find_variant
+from larq_melius.zoo.paper import tables as paper
 from larq_melius.zoo.paper.tables import PrintedAndCounted, paper_tables, render
 
 EXACT = json.loads((DATA / "exact_counts.json").read_text("utf-8"))["models"]
@@ -18,8 +22,20 @@ def built():
 
 
 @pytest.fixture(scope="module")
-def tables(built):
-    return {table.number: table for table in paper_tables(progress=built.append)}
+def tables(built, once):
+    """The tables; networks that other tests build, too, are built and counted once for all of them."""
+
+    def get_model(name, *, weights, **options):
+        assert weights is None
+        return full_size(once, name, **{"stem": find_variant(name).stem, **options})
+
+    def count(network):
+        return network.operations if isinstance(network, Facts) else count_operations(network)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paper, "get_model", get_model)
+        patch.setattr(paper, "count_operations", count)
+        return {table.number: table for table in paper_tables(progress=built.append)}
 
 
 def rows(table, name):

@@ -263,6 +263,7 @@ def test_the_card_says_what_counts(make: Callable[..., Any], tmp_path: Path) -> 
     assert "None" not in card
 
 
+@pytest.mark.process
 def test_users_load_a_release_through_the_mirror(
     make: Callable[..., Any], tmp_path: Path, run_python: Callable[..., Any]
 ) -> None:

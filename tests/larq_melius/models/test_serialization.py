@@ -88,6 +88,7 @@ def test_models_load_as_they_were_saved(
     assert_trains_alike(copy, clips_weights=network in CLIPPING)
 
 
+@pytest.mark.process
 def test_a_fresh_process_loads_models_after_importing_the_package(
     models: dict[str, tf.keras.Model], run_python: Callable[..., CompletedProcess[str]], tmp_path: Path
 ) -> None:

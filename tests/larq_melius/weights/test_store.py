@@ -331,6 +331,7 @@ def test_proxy_of_the_environment_is_used(server, weights, monkeypatch) -> None:
     assert server.requests == ["http://weights.invalid/fine/x"]
 
 
+@pytest.mark.process
 def test_processes_may_fetch_one_file_at_the_same_time(server, weights, tmp_path) -> None:
     register(weights, server.url("/slow/x"))
     script = (
@@ -398,6 +399,7 @@ for number in range(10):
 """
 
 
+@pytest.mark.process
 def test_processes_may_add_at_the_same_time(weights, tmp_path) -> None:
     # The more there is to read, the likelier would one process without a lock write what another has just changed.
     first = add_weights(weights, "MeliusNetTiny", "first", **OWN)

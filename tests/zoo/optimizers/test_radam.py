@@ -352,6 +352,7 @@ def test_wrong_values_are_refused(options: dict[str, float], message: str) -> No
 # Several devices
 
 
+@pytest.mark.process
 def test_two_devices_equal_one(run_python: Callable[..., CompletedProcess[str]]) -> None:
     """In a process of its own: the number of devices is fixed once TensorFlow has run."""
     finished = run_python(
