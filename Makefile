@@ -19,7 +19,7 @@ PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Python in the repository's root would import ./larq_melius, without its zoo and converters: run modules from elsewhere.
 RUN := cd tests && ../$(BIN)/python -m
 
-.PHONY: install demo digits test test-processes test-all lint types format interop benchmarks wheel clean
+.PHONY: install demo digits test test-processes test-all lint types format interop interop-smoke benchmarks wheel clean
 
 install: $(INSTALLED)
 
@@ -71,6 +71,20 @@ interop: install $(patsubst %,$(INTEROP)/%/installed,bitorch larq-zoo mediapipe 
 	MEDIAPIPE_PYTHON=$(abspath $(INTEROP)/mediapipe/bin/python) \
 	MXNET_PYTHON=$(abspath $(INTEROP)/mxnet/bin/python) \
 	$(BIN)/pytest tests/interop --override-ini addopts=--import-mode=importlib
+
+# The Larq Zoo beside the packages that .venv has already: a few files, quickly installed.
+$(INTEROP)/smoke/installed: tests/interop/no-deps-larq-zoo.txt
+	$(BIN)/python -m venv $(@D)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	  > $$($(@D)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/shared.pth
+	$(@D)/bin/pip install --quiet --retries 1 --no-deps --requirement $< 'typeguard>=4,<5'
+	touch $@
+
+interop-smoke: install
+	if $(MAKE) $(INTEROP)/smoke/installed; then \
+	  LARQ_ZOO_PYTHON=$(abspath $(INTEROP)/smoke/bin/python) \
+	  $(BIN)/pytest tests/interop/test_larq_zoo.py -m smoke --override-ini addopts='--import-mode=importlib --strict-markers'; \
+	else echo 'SKIPPED: the comparison with the Larq Zoo, which could not be installed here (see above).'; fi
 
 benchmarks: install $(INTEROP)/larq-zoo/installed
 	$(BIN)/python benchmarks/deployment.py --output benchmarks/deployment.csv

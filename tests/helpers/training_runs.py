@@ -1,7 +1,6 @@
 """What tests of training share: short runs on digits."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -10,12 +9,12 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+from command_line import COMMAND
 
 import larq_melius
 from larq_melius.zoo.recipes import Recipe, load_recipe
 from larq_melius.zoo.runs.log import EpochLog, read_rows
 
-COMMAND = Path(sys.executable).with_name("larq-melius")
 #: What is timed cannot be the same twice.
 TIMED = ("seconds",)
 #: A network that TensorFlow traces in a second.
@@ -30,9 +29,14 @@ def small_network(**options: Any) -> tf.keras.Model:
     return larq_melius.MeliusNet([1, 1], [64], stem="thumbnail", input_shape=(8, 8, 1), classes=10, **options)
 
 
-def command(folder: Path, *more: object) -> list[str]:
+def arguments(folder: Path, *more: object) -> list[str]:
+    """The command line of a run of three epochs, without the command."""
     run = ["train", "meliusnettiny", "--epochs", 3, "--set", "flips=all", "--checkpoint-steps", 5, "-o", folder, *more]
-    return [str(COMMAND), *map(str, run)]
+    return list(map(str, run))
+
+
+def command(folder: Path, *more: object) -> list[str]:
+    return [str(COMMAND), *arguments(folder, *more)]
 
 
 def set_options(settings: Iterable[str]) -> list[str]:
@@ -62,4 +66,4 @@ def numbers(folder: Path) -> list[dict[str, Any]]:
 def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str]) -> None:
     while not condition():
         assert process.poll() is None, "the run ended before it could be killed"
-        time.sleep(0.001)
+        time.sleep(0.01)

@@ -40,6 +40,7 @@ pytestmark = pytest.mark.skipif(
     [
         ("MeliusNet22", "MeliusNet22", 224),
         ("MeliusNet22", "MeliusNet22", 97),
+        pytest.param("MeliusNet22", "MeliusNet22", 64, marks=pytest.mark.smoke),
         ("BinaryDenseNet28", "BinaryDenseNet28", 224),
         ("BinaryDenseNet28", "BinaryDenseNet28", 97),
         ("BinaryResNetE18", "ResNetE18", 224),

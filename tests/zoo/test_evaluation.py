@@ -88,7 +88,7 @@ def test_limit_and_ties() -> None:
     data = load_data("digits")
     even = Classifier(data.input_shape, data.preprocessing, data.classes, lambda images: np.zeros((len(images), 10)))
     result = evaluate(even, data, "validation", batch_size=7, limit=40)
-    labels = data.source._splits["validation"][1][:40]
+    labels = load_digits_split().validation.labels[:40]
     # At equal scores the first class is the answer, and the first five are the five best.
     assert result.images == 40
     assert result.top1 == np.mean(labels == 0)

@@ -1,31 +1,59 @@
 """A run that ends before its time goes on to the very numbers of one that did not."""
 
+import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from training_runs import command, numbers, recipe, wait_for
+from training_runs import arguments, command, numbers, recipe, wait_for
 
 from larq_melius.zoo.runs.claim import claimed_folder
 from larq_melius.zoo.training.trainer import train
 
+#: Trains, and is killed when TensorFlow has written the variables of the step, but not all of the checkpoint.
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+import larq_melius
+import tensorflow as tf
+from larq_melius.cli import cli
 
+step, *arguments = sys.argv[1:]
+write = tf.train.Checkpoint.write
+
+def write_and_die(self, path, *more, **options):
+    written = write(self, path, *more, **options)
+    if step in path:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return written
+
+tf.train.Checkpoint.write = write_and_die
+cli(arguments)
+"""
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("moment", ["in an epoch", "while a checkpoint is written"])
 def test_killed_run_goes_on_to_the_same_numbers(moment, uninterrupted, tmp_path) -> None:
     folder = tmp_path / "run"
     checkpoints = folder / "checkpoints"
-    process = subprocess.Popen(command(folder), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True)
     if moment == "in an epoch":
+        process = subprocess.Popen(command(folder), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True)
         wait_for(lambda: list(checkpoints.glob("step-0000000043")), process)
+        process.send_signal(signal.SIGKILL)
     else:
-        # A half-written checkpoint has a hidden name.
-        wait_for(lambda: list(checkpoints.glob("step-0000000033")), process)
-        wait_for(lambda: list(checkpoints.glob(".step-*/state*")), process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+        script = [sys.executable, "-c", KILLED_WHILE_WRITING, "step-0000000043", *arguments(folder)]
+        process = subprocess.Popen(
+            script, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, text=True
+        )
+    assert process.wait() == -signal.SIGKILL
+    if moment == "while a checkpoint is written":
+        # What was begun is no checkpoint, and is there to be cleaned up.
+        assert sorted(path.name for path in checkpoints.glob("step-*")) == ["step-0000000033", "step-0000000038"]
+        assert list(checkpoints.glob(".*"))
     assert len(numbers(folder)) < 3
     result = subprocess.run(command(folder, "--resume"), capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -38,6 +66,7 @@ def test_killed_run_goes_on_to_the_same_numbers(moment, uninterrupted, tmp_path)
         np.testing.assert_array_equal(mine, other)
 
 
+@pytest.mark.process
 def test_terminated_run_saves_and_says_how_to_go_on(uninterrupted, tmp_path) -> None:
     folder = tmp_path / "run"
     process = subprocess.Popen(command(folder), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
@@ -50,12 +79,13 @@ def test_terminated_run_saves_and_says_how_to_go_on(uninterrupted, tmp_path) -> 
     assert numbers(folder) == numbers(uninterrupted)
 
 
-def test_finished_run_has_nothing_left_to_do(uninterrupted) -> None:
-    before = (uninterrupted / "log.csv").read_text()
-    result = subprocess.run(command(uninterrupted, "--resume"), capture_output=True, text=True, check=False)
+@pytest.mark.process
+def test_finished_run_has_nothing_left_to_do(uninterrupted, tmp_path) -> None:
+    folder = shutil.copytree(uninterrupted, tmp_path / "run")
+    result = subprocess.run(command(folder, "--resume"), capture_output=True, text=True, check=False)
     assert result.returncode == 0
     assert result.stdout.startswith("Best: ")
-    assert (uninterrupted / "log.csv").read_text() == before
+    assert (folder / "log.csv").read_text() == (uninterrupted / "log.csv").read_text()
 
 
 def test_damaged_checkpoint_is_named(uninterrupted, tmp_path, digits) -> None:

@@ -1,13 +1,16 @@
 """Training on several workers and devices."""
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from training_runs import COMMAND, SMALL, assert_close, command, numbers, set_options, wait_for
+from command_line import COMMAND
+from training_runs import SMALL, assert_close, command, numbers, set_options, wait_for
 
 from larq_melius.zoo.training.distribution import cluster_from_slurm
 
@@ -29,31 +32,41 @@ def smooth_command(folder: Path, *more: object) -> list[str]:
     return [str(COMMAND), *map(str, run)]
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+@contextlib.contextmanager
+def reserved_ports(count: int) -> Iterator[list[int]]:
+    """Free ports that stay ours: bound, so that nobody else gets them, but open to those who share ports, too."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            each.bind(("127.0.0.1", 0))
+        yield [each.getsockname()[1] for each in sockets]
 
 
-def start_workers(folder: Path, *more: object) -> list[subprocess.Popen[str]]:
-    hosts = ",".join(f"127.0.0.1:{port}" for port in free_ports(2))
-    return [
-        subprocess.Popen(
-            smooth_command(folder, "--hosts", hosts, "--host-index", index, *more),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for index in range(2)
-    ]
+@contextlib.contextmanager
+def workers(folder: Path, *more: object) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two workers of a training; none of them outlives the block."""
+    with reserved_ports(2) as ports, contextlib.ExitStack() as started:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        processes = []
+        for index in range(2):
+            process = subprocess.Popen(
+                smooth_command(folder, "--hosts", hosts, "--host-index", index, *more),
+                env={**os.environ, "TF_GRPC_REUSE_PORT": "true"},  # TensorFlow's servers share no port otherwise
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            processes.append(started.enter_context(process))
+            started.callback(process.kill)
+        yield processes
 
 
+@pytest.mark.process
 def test_two_workers_and_two_devices_come_to_the_numbers_of_one(tmp_path) -> None:
-    workers = start_workers(tmp_path / "workers")
-    outputs = [worker.communicate() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    with workers(tmp_path / "workers") as both:
+        outputs = [worker.communicate() for worker in both]
+    assert [worker.returncode for worker in both] == [0, 0], outputs
     assert outputs[1][0] == ""
     subprocess.run(smooth_command(tmp_path / "one"), capture_output=True, check=True)
     subprocess.run(smooth_command(tmp_path / "devices", "--devices", 2), capture_output=True, check=True)
@@ -66,34 +79,38 @@ def test_two_workers_and_two_devices_come_to_the_numbers_of_one(tmp_path) -> Non
 def whole_by_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs by two workers."""
     folder = tmp_path_factory.mktemp("workers") / "run"
-    for worker in start_workers(folder, "--epochs", 2):
-        worker.communicate()
+    with workers(folder, "--epochs", 2) as both:
+        for worker in both:
+            worker.communicate()
     return folder
 
 
+@pytest.mark.process
 def test_terminated_worker_stops_all_and_they_go_on(whole_by_workers, tmp_path) -> None:
-    chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
-    wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000010")), chief)
-    worker.terminate()
-    stopped = [process.communicate()[1].splitlines()[-1] for process in (chief, worker)]
+    with workers(tmp_path / "run", "--epochs", 2) as (chief, worker):
+        wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000010")), chief)
+        worker.terminate()
+        stopped = [process.communicate()[1].splitlines()[-1] for process in (chief, worker)]
     assert [chief.returncode, worker.returncode] == [130, 130]
     assert all(line.startswith("Stopped in epoch") and "--resume" in line for line in stopped)
-    for process in start_workers(tmp_path / "run", "--epochs", 2, "--resume"):
-        process.communicate()
+    with workers(tmp_path / "run", "--epochs", 2, "--resume") as both:
+        for process in both:
+            process.communicate()
     assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
 
 
+@pytest.mark.process
 def test_killed_worker_ends_the_others_and_all_go_on(whole_by_workers, tmp_path) -> None:
-    chief, worker = start_workers(tmp_path / "run", "--epochs", 2)
-    wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000043")), chief)
-    worker.kill()
-    worker.communicate()
-    _, stderr = chief.communicate()
+    with workers(tmp_path / "run", "--epochs", 2) as (chief, worker):
+        wait_for(lambda: list((tmp_path / "run/checkpoints").glob("step-0000000043")), chief)
+        worker.kill()
+        worker.communicate()
+        _, stderr = chief.communicate()
     assert chief.returncode == 1
     assert stderr.splitlines()[-1].startswith("Error: Another worker has gone")
-    again = start_workers(tmp_path / "run", "--epochs", 2, "--resume")
-    assert "Going on after 1 epochs and 10 steps." in again[0].communicate()[1]
-    again[1].communicate()
+    with workers(tmp_path / "run", "--epochs", 2, "--resume") as again:
+        assert "Going on after 1 epochs and 10 steps." in again[0].communicate()[1]
+        again[1].communicate()
     assert_close(numbers(tmp_path / "run"), numbers(whole_by_workers), 1e-5)
 
 
