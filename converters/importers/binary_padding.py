@@ -9,6 +9,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from larq_melius.analysis.graph import input_layers
 from larq_melius.layers import SymmetricPadding2D
 
 
@@ -25,14 +26,14 @@ def mirrored_layers(model: tf.keras.Model) -> set[str]:
     convolutions = [layer for layer in model.layers if isinstance(layer, lq.layers.QuantConv2D)]
     if not convolutions:
         raise ValueError(f"{model.name} has no binary convolutions, and the authors' networks have")
-    readers = Counter(before.name for layer in model.layers for before in _inputs(layer))
+    readers = Counter(before.name for layer in model.layers for before in input_layers(layer))
     mirrored = set()
     for convolution in convolutions:
-        (before,) = _inputs(convolution)
+        (before,) = input_layers(convolution)
         pad_value = convolution.pad_values
         if isinstance(before, SymmetricPadding2D):
             pad_value = before.value
-            (before,) = _inputs(before)
+            (before,) = input_layers(before)
         if pad_value == -1:
             continue
         if pad_value != 1:
@@ -56,11 +57,6 @@ def can_mirror(model: tf.keras.Model) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _inputs(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
-    """The layers whose outputs a layer reads."""
-    return tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []
 
 
 def with_sign(values: np.ndarray, *, flip: bool) -> np.ndarray:

@@ -3,10 +3,9 @@
 BITorch pads signs with -1, our networks with +1, which ``binary_padding`` makes up for.
 """
 
-import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,10 +14,12 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.converters.importers.binary_padding import mirrored_layers, with_sign
+from larq_melius.converters.importers.layouts import to_keras_layout
 from larq_melius.converters.importers.torch_files import read_state
 from larq_melius.models.registry import find_variant
 from larq_melius.reference_implementations import AUTHORS, ReferenceImplementation
 from larq_melius.stems import STEMS
+from larq_melius.weights.checks import abridge, naming_file
 
 State = Mapping[str, np.ndarray]
 
@@ -90,7 +91,7 @@ def bitorch_to_keras(
     """
     variant = find_variant(model)
     state = read_state(source)
-    with _naming(source):
+    with naming_file(source):
         tensors = _network(state)
         stem = stem or _find_stem(tensors)
         classes = _size(tensors, "output.bias", axis=0)
@@ -103,7 +104,7 @@ def bitorch_to_keras(
         stem=stem,
         convention=_convention(tensors),
     )
-    with _naming(source):
+    with naming_file(source):
         convert_bitorch(state, network)
     return network
 
@@ -133,23 +134,9 @@ def convert_bitorch(state: State, model: tf.keras.Model) -> None:
             arrays = [_take(remaining, _path(layer, stem), layer, variable) for variable in layer.weights]
             weights[layer.name] = _mirror(layer, arrays, flip=layer.name in flipped)
     if remaining:
-        raise ValueError(f"{model.name} has no place for {_some(remaining)}")
+        raise ValueError(f"{model.name} has no place for {abridge(list(remaining))}")
     for name, arrays in weights.items():
         model.get_layer(name).set_weights(arrays)
-
-
-@contextlib.contextmanager
-def _naming(source: str | os.PathLike[str]) -> Iterator[None]:
-    """Puts the file's name in front of what is wrong with it."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
-
-
-def _some(names: Mapping[str, Any] | list[str]) -> str:
-    first, *others = names
-    return f"{first} and {len(others)} more" if others else first
 
 
 def _network(state: State) -> dict[str, np.ndarray]:
@@ -166,7 +153,7 @@ def _network(state: State) -> dict[str, np.ndarray]:
     # The blocks of dense networks have features of their own, behind longer names.
     prefix = min(firsts, key=len).removesuffix(_FIRST)
     if outside := [name for name in own if not name.startswith(prefix)]:
-        raise ValueError(f"there is no place for {_some(outside)} beside the network {prefix}")
+        raise ValueError(f"there is no place for {abridge(outside)} beside the network {prefix}")
     # The classifier has two names: one in dense networks, one in residual ones.
     named = {name.removeprefix(prefix).replace("output_layer.", "output."): own[name] for name in own}
     return _without_copies({name: named[name] for name in named if not name.endswith(".num_batches_tracked")})
@@ -257,16 +244,7 @@ def _take(
     name = f"{path}.{_LEAVES[leaf]}"
     if name not in remaining:
         raise ValueError(f"there is no {name} for {layer.name}")
-    tensor = remaining.pop(name).astype(np.float64)
-    shape = tuple(variable.shape)
-    expected = (*shape[:1:-1], *shape[:2]) if len(shape) == 4 else shape[::-1]
-    if tensor.shape != expected:
-        raise ValueError(f"{layer.name} needs {name} with the shape {expected}, but it is {tensor.shape}")
-    if not np.isfinite(tensor).all():
-        raise ValueError(f"{name} holds numbers that are not finite")
-    if leaf == "moving_variance" and tensor.min() < 0:
-        raise ValueError(f"{name} holds a negative variance")
-    return tensor.transpose(2, 3, 1, 0) if tensor.ndim == 4 else tensor.T
+    return to_keras_layout(remaining.pop(name), name, layer.name, variable)
 
 
 def _mirror(layer: tf.keras.layers.Layer, arrays: list[np.ndarray], *, flip: bool) -> list[np.ndarray]:

@@ -20,11 +20,14 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from larq_melius.analysis.graph import input_layers
 from larq_melius.converters.importers.binary_padding import can_mirror, mirrored_layers, with_sign
+from larq_melius.converters.importers.layouts import to_keras_layout
 from larq_melius.converters.importers.mxnet_params import read_params
 from larq_melius.layers import ImprovementMerge
 from larq_melius.models.registry import find_variant
 from larq_melius.reference_implementations import AUTHORS
+from larq_melius.weights.checks import abridge, naming_file
 
 Params = Mapping[str, np.ndarray]
 
@@ -89,11 +92,9 @@ def bmxnet_to_keras(
     """
     function = find_variant(model).function
     params = read_params(source)
-    try:
+    with naming_file(source):
         stem = stem or _find_stem(params)
         classes = _count_classes(params)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
 
     def build(pad_value: float) -> tf.keras.Model:
         return function(
@@ -108,10 +109,8 @@ def bmxnet_to_keras(
     network = build(1.0 if binary_pad_value is None else binary_pad_value)
     if binary_pad_value is None and not can_mirror(network):
         network = build(-1.0)
-    try:
+    with naming_file(source):
         convert_bmxnet(params, network)
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from error
     return network
 
 
@@ -176,16 +175,13 @@ class _Checkpoint:
         return self._key(place) in self.names
 
     def take(self, place: _Place, leaf: str) -> tuple[str, np.ndarray]:
-        """The name and a copy in float64 of an array, which then counts as used."""
+        """The name of an array and the array, which then counts as used."""
         leaves = self.names.get(self._key(place), {})
         if leaf not in leaves:
             prefix = f"{place.scope}{place.kind}{place.number}_" if self.exported else f"{place.path}."
             raise ValueError(f"there is no {prefix}{leaf} for {place.layer}")
         name = leaves.pop(leaf)
-        array = self.params[name].astype(np.float64)
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds numbers that are not finite")
-        return name, array
+        return name, self.params[name]
 
     def unused(self) -> list[str]:
         return [name for leaves in self.names.values() for name in leaves.values()]
@@ -259,17 +255,10 @@ def _match(checkpoint: _Checkpoint, model: tf.keras.Model) -> dict[str, list[np.
         arrays = []
         for leaf, variable in zip(_LEAVES[place.kind], layer.weights, strict=True):
             name, array = checkpoint.take(place, leaf)
-            expected = tuple(variable.shape)
-            expected = (*expected[:1:-1], *expected[:2]) if len(expected) == 4 else expected[::-1]
-            if array.shape != expected:
-                raise ValueError(f"{place.layer} needs {name} with the shape {expected}, but it is {array.shape}")
-            arrays.append(array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T)
-        if place.kind == "batchnorm" and arrays[3].min() < 0:
-            raise ValueError(f"{name} holds a negative variance")
+            arrays.append(to_keras_layout(array, name, place.layer, variable))
         values[place.layer] = arrays
     if unused := checkpoint.unused():
-        others = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
-        raise ValueError(f"{model.name} has no place for {unused[0]}{others}")
+        raise ValueError(f"{model.name} has no place for {abridge(unused)}")
     return values
 
 
@@ -352,11 +341,6 @@ def _kind(layer: tf.keras.layers.Layer) -> str:
     return "sc_conv" if layer.name.endswith("_shortcut_conv") else "conv"
 
 
-def _inputs(layer: tf.keras.layers.Layer) -> list[tf.keras.layers.Layer]:
-    """The layers whose outputs a layer reads."""
-    return tf.nest.flatten(layer.inbound_nodes[0].inbound_layers) if layer.inbound_nodes else []
-
-
 @dataclass(frozen=True)
 class _Affine:
     """A feature map of the authors', ``scale * x + offset`` with ``x`` that of ours; both are (channels,)."""
@@ -385,7 +369,7 @@ def _fold(
     maps: dict[str, _Affine] = {}
     weights = {}
     for layer in model.layers:  # from the input to the output
-        inputs = [maps[before.name] for before in _inputs(layer)]
+        inputs = [maps[before.name] for before in input_layers(layer)]
         arrays = values.get(layer.name)
         if isinstance(layer, lq.layers.QuantConv2D) and arrays is not None:
             terms = int(np.prod(arrays[0].shape[:3]))
@@ -417,7 +401,8 @@ def _doubled_layers(model: tf.keras.Model) -> set[str]:
 
     They have to where the authors add half of a binary sum to them, and we add all of it, as in NaiveNet.
     """
-    added = [before for layer in model.layers if isinstance(layer, tf.keras.layers.Add) for before in _inputs(layer)]
+    additions = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.Add)]
+    added = [before for addition in additions for before in input_layers(addition)]
     if not any(isinstance(layer, lq.layers.QuantConv2D) for layer in added):
         return set()
     names = [layer.name for layer in model.layers]

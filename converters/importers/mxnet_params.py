@@ -20,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from larq_melius.weights.checks import naming_file
+
 _FILE_MAGIC = 0x112
 _ARRAY_V1, _ARRAY_V2, _ARRAY_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
 _DENSE = 0
@@ -49,10 +51,8 @@ def read_params(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         ValueError: If it is damaged or not such a file, or if it holds arrays without names, sparse arrays or a type
             that NumPy lacks. No memory is set aside for what a damaged file merely claims to hold.
     """
-    try:
+    with naming_file(path):
         return _parse(Path(path).read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 @dataclass

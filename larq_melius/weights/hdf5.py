@@ -14,6 +14,8 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from larq_melius.weights.checks import check_finite
+
 #: Keras splits longer lists of names over several attributes.
 _LONGEST_LIST = 1 << 16
 #: Groups and datasets of a file; the largest network of this zoo has fewer than 3000.
@@ -120,15 +122,6 @@ def check_arrays(file: h5py.File, size: int) -> None:
                 check_finite(find_dataset(file, member.name)[()], member.name)
             else:
                 _check_storage(member)
-
-
-def check_finite(array: np.ndarray, name: str) -> np.ndarray:
-    """Returns the array; a ``ValueError`` names it if it is no weight: not finite, or a negative variance."""
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds numbers that are not finite")
-    if name.removesuffix(":0").endswith("moving_variance") and array.size and array.min() < 0:
-        raise ValueError(f"{name} holds a negative variance")
-    return array
 
 
 def first_line(error: Exception) -> str:

@@ -14,8 +14,8 @@ import h5py
 import numpy as np
 import tensorflow as tf
 
+from larq_melius.weights.checks import check_finite, naming_file
 from larq_melius.weights.hdf5 import (
-    check_finite,
     find_dataset,
     layers_root,
     open_hdf5,
@@ -61,7 +61,7 @@ _Values = list[tuple[tf.Variable, np.ndarray]]
 def _from_archive(
     model: tf.keras.Model, config: Config, weights: io.BytesIO, path: Path, skip: tuple[str, ...]
 ) -> _Values:
-    try:
+    with naming_file(path):
         layers = list_layers(config)
         places = _structure([layer["class_name"].rpartition(">")[2] for layer in layers])
         _check_computation(model, layers)
@@ -72,8 +72,6 @@ def _from_archive(
             }
             names = {name: [] if group is None else _numbered(group) for name, group in groups.items()}
             return _match(model, groups, names, skip)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _from_structure(model: tf.keras.Model, path: Path) -> _Values:
@@ -102,14 +100,12 @@ def _from_hdf5(model: tf.keras.Model, path: Path, skip: tuple[str, ...]) -> _Val
             names = {name: read_names(group, "weight_names") for name, group in groups.items()}
     except ValueError as error:
         raise ValueError(f"{path} is not a weight file that Keras wrote, or it is damaged: {error}") from error
-    try:
+    with naming_file(path):
         if config is not None:
             _check_computation(model, list_layers(config))
         with open_hdf5(path) as file:
             root = layers_root(file)
             return _match(model, {name: _group(root, name) for name in names}, names, skip)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _match(

@@ -23,7 +23,8 @@ import tensorflow as tf
 
 from larq_melius.layers import SymmetricPadding2D
 from larq_melius.reference_implementations import LARQ_ZOO
-from larq_melius.weights.hdf5 import check_finite, find_dataset, layers_root, open_hdf5, read_names
+from larq_melius.weights.checks import abridge, check_finite, naming_file
+from larq_melius.weights.hdf5 import find_dataset, layers_root, open_hdf5, read_names
 from larq_melius.weights.store import file_hash
 
 _CONVOLUTION, _BINARY, _BATCHNORM, _CLASSIFIER = "convolution", "binary convolution", "batch norm", "classifier"
@@ -121,11 +122,8 @@ def _reading(path: Path) -> Iterator[list[_Layer]]:
         OSError: If the file cannot be opened.
         ValueError: If it is no weight file, or damaged.
     """
-    try:
-        with open_hdf5(path) as file:
-            yield _layers(layers_root(file))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    with naming_file(path), open_hdf5(path) as file:
+        yield _layers(layers_root(file))
 
 
 def _layers(root: h5py.Group) -> list[_Layer]:
@@ -196,10 +194,9 @@ def _match(
             values += _take(queues[_kind(layer)], layer)
     if skip_classifier:
         queues[_CLASSIFIER].clear()
-    left = [_called(dataset) for queue in queues.values() for layer in queue for dataset in layer.datasets]
-    if left:
-        others = f" and {len(left) - 1} more" if len(left) > 1 else ""
-        raise ValueError(f"{model.name} has no place for {left[0]}{others}")
+    unused = [_called(dataset) for queue in queues.values() for layer in queue for dataset in layer.datasets]
+    if unused:
+        raise ValueError(f"{model.name} has no place for {abridge(unused)}")
     return values
 
 

@@ -1,0 +1,33 @@
+"""Checks that the readers of all weight files share, and errors that name the file."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+#: What Keras, and MXNet and PyTorch in short, call a variance.
+_VARIANCES = ("moving_variance", "running_var")
+
+
+@contextlib.contextmanager
+def naming_file(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Puts a file's path in front of the message of any ``ValueError`` that is raised while the file is read."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def check_finite(array: np.ndarray, name: str) -> np.ndarray:
+    """Returns the array; a ``ValueError`` names it if it is no weight: not finite, or a negative variance."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds numbers that are not finite")
+    if name.removesuffix(":0").endswith(_VARIANCES) and array.size and array.min() < 0:
+        raise ValueError(f"{name} holds a negative variance")
+    return array
+
+
+def abridge(names: Sequence[str]) -> str:
+    """The first of one or more names, and how many follow: ``"output.bias and 2 more"``."""
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
