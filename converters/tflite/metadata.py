@@ -1,17 +1,20 @@
 """TFLite Metadata: what a flatbuffer says about its input, its output and its labels.
 
 Android's and MediaPipe's tools and Netron read it (https://ai.google.dev/edge/litert/models/metadata). It is a
-flatbuffer of its own inside the model's; the labels are a file in a zip archive behind the model. No maintained package
-offers generated code for its schema without OpenCV, Matplotlib and an audio library (mediapipe) or at all (tflite,
-ai-edge-litert; tflite-support ended in 2023), so ``metadata_schema`` names the few tables that an image classifier
-needs. What the schema has no field for (crop and interpolation) goes into a second block, as JSON.
+flatbuffer of its own inside the model's; the labels are a file in a zip archive behind the model. Of maintained
+packages only mediapipe has the schema's generated code, and it brings OpenCV, Matplotlib and an audio library along, so
+``metadata_schema`` names the few tables that an image classifier needs. What the schema has no field for (crop and
+interpolation) goes into a second block, as JSON.
 """
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from larq_melius.converters.tflite import flatbuffer as fb
 from larq_melius.converters.tflite.flatbuffer_tables import Int8, TableReader, TableWriter, UInt32, Value
@@ -44,7 +47,7 @@ _COLOR_SPACES = {1: ColorSpaceType.GRAYSCALE, 3: ColorSpaceType.RGB}
 
 @dataclass(frozen=True)
 class TFLiteMetadata:
-    """What a file says about itself.
+    """What a file says about its network.
 
     Attributes:
         name: Name of the network.
@@ -95,8 +98,16 @@ def read_metadata(data: bytes) -> TFLiteMetadata | None:
     graph = model.subgraphs[0]
     shape = tuple(int(size) for size in graph.tensors[graph.inputs[0]].shape)
     if encoded[4:8] != FILE_IDENTIFIER:
-        raise ValueError("the TFLite metadata is damaged")
-    own = json.loads(fb.get_model_metadata(model, _OWN_NAME) or b"{}")
+        raise ValueError("the TFLite metadata is damaged: it does not begin as such")
+    own = fb.get_model_metadata(model, _OWN_NAME) or b"{}"
+    try:
+        return _decode(encoded, json.loads(own), shape, data)
+    except (struct.error, IndexError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"the TFLite metadata is damaged: {error}") from error
+
+
+def _decode(encoded: bytes, own: dict[str, Any], shape: tuple[int, ...], data: bytes) -> TFLiteMetadata | None:
+    """The metadata in its two blocks, of a model with an input of that shape, in a file with these bytes."""
     root = TableReader.root(encoded)
     subgraph = next(root.tables(ModelMetadataField.SUBGRAPH_METADATA), None)
     image = next(subgraph.tables(SubGraphMetadataField.INPUT_TENSOR_METADATA), None) if subgraph else None
@@ -148,7 +159,7 @@ def _labels(data: bytes, scores: TableReader) -> tuple[str, ...]:
             try:
                 with zipfile.ZipFile(io.BytesIO(data)) as archive:
                     return tuple(archive.read(name).decode("utf-8").splitlines())
-            except (zipfile.BadZipFile, KeyError) as error:
+            except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"the label file of the TFLite metadata is missing: {error}") from error
     return ()
 

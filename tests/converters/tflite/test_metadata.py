@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import random
 import zipfile
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from larq_melius.converters import read_metadata
-from larq_melius.converters.tflite.flatbuffer import parse, serialize
+from larq_melius.converters.tflite.flatbuffer import get_model_metadata, parse, serialize
 from larq_melius.converters.tflite.metadata import TFLiteMetadata, add_metadata
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.runtime import make_interpreter
@@ -83,3 +84,28 @@ def test_missing_label_file_is_told(plain):
     data = add_metadata(plain, METADATA)
     with pytest.raises(ValueError, match="label file"):
         read_metadata(data[: data.rindex(b"PK\x03\x04")])
+
+
+def test_damaged_metadata_gives_one_kind_of_error_or_what_is_left(plain):
+    data = add_metadata(plain, METADATA)
+    block = get_model_metadata(parse(data), "TFLITE_METADATA")
+    start = data.index(block)
+    rng = random.Random(0)
+    messages = []
+    for _ in range(300):
+        damaged = bytearray(data)
+        damaged[start + rng.randrange(len(block))] ^= 1 << rng.randrange(8)
+        try:
+            read_metadata(bytes(damaged))
+        except ValueError as error:
+            messages.append(str(error))
+    assert 0 < len(messages) < 300
+    assert not any("\n" in message for message in messages)
+
+
+@pytest.mark.parametrize("own", [b"{", b"[1]", b"\xff", b'{"crop_fraction": "all"}'])
+def test_damaged_block_of_our_own(own, plain):
+    data = add_metadata(plain, METADATA)
+    original = get_model_metadata(parse(data), "LARQ_MELIUS")
+    with pytest.raises(ValueError, match=r"damaged|crop_fraction"):
+        read_metadata(data.replace(original, own.ljust(len(original))))
