@@ -210,6 +210,7 @@ def load_network(
         ValueError: If there is no such network or file, or an argument does not fit it.
     """
     check_source(source)
+    notes: Sequence[str]
     if is_saved_model(source):
         _refuse_variants(source, {"weights": weights, "stem": stem, "convention": convention, "classes": classes})
         model, origin, variant, record, notes = load_model_safely(source, trust=trust), str(source), None, None, []
@@ -254,7 +255,7 @@ def stem_with_weights(model: str, tag: str, default: str) -> str:
     return stems.pop() if len(stems) == 1 else default
 
 
-def imagenet_labels(classes: int) -> tuple[str, ...]:
+def imagenet_labels(classes: int | None) -> tuple[str, ...]:
     """The names of ImageNet's classes if there are that many, or else none."""
     names = tuple(name for _, name in imagenet_classes())
     return names if classes == len(names) else ()
@@ -328,7 +329,9 @@ def _image_shape(model: tf.keras.Model, input_size: int | None) -> tuple[int, in
         return None
     height, width, channels = model.input_shape[1:]
     height, width = height or input_size, width or input_size
-    return None if None in (height, width, channels) else (height, width, channels)
+    if height is None or width is None or channels is None:
+        return None
+    return height, width, channels
 
 
 def _refuse_variants(source: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
