@@ -79,7 +79,7 @@ def _open(name: str) -> str | BinaryIO:
     if name != _STDIN:
         return name
     # Pillow jumps back and forth in a file, which a pipe does not allow.
-    image = io.BytesIO(click.get_binary_stream("stdin").read())
+    image = io.BytesIO(sys.stdin.buffer.read())
     image.name = "<stdin>"
     return image
 
