@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from larq_melius.content_hash import check_content
 from larq_melius.runtime.library import LIBRARY_VARIABLE, import_litert
 from larq_melius.runtime.library import delegate as load_delegate
 
@@ -71,6 +72,10 @@ class Interpreter:
         where = "The flatbuffer" if isinstance(model, bytes) else os.fspath(model)
         if _magic(model) != b"TFL3":
             raise ValueError(f"{where} is not a TFLite flatbuffer.")
+        try:
+            check_content(model if isinstance(model, bytes) else Path(model).read_bytes())
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}.") from error
         delegate = None if runtime == "lce" else _load(required=runtime == "delegate", options=options)
         backend: _Backend
         if delegate is not None:

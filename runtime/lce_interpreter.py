@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from larq_melius.content_hash import check_content
+
 
 def make_interpreter(flatbuffer: bytes, *, num_threads: int = 1, use_xnnpack: bool = False) -> Any:
     """Makes an interpreter for a flatbuffer with LCE's operators.
@@ -16,8 +18,9 @@ def make_interpreter(flatbuffer: bytes, *, num_threads: int = 1, use_xnnpack: bo
 
     Raises:
         ImportError: If Larq Compute Engine has no wheel for this machine.
-        ValueError: If the flatbuffer cannot be run.
+        ValueError: If the flatbuffer cannot be run, or does not match the hash of its contents that it carries.
     """
+    check_content(flatbuffer)
     try:
         from larq_compute_engine.tflite.python.interpreter import Interpreter
     except ImportError as error:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from larq_melius.converters.export.convert import convert
@@ -63,6 +64,9 @@ def export_tflite(
             model = load_model_safely(model, trust=trust)
         except (FileNotFoundError, ValueError) as error:
             raise ExportError(str(error)) from error
+    for variable in model.weights:
+        if not np.isfinite(variable.numpy()).all():
+            raise ExportError(f"The weights {variable.name} are not finite numbers.")
     model = deployable_model(model, input_size)
     shape = image_shape(model)
     check_labels(model, labels)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 FORMATS = ("bmxnet", "bitorch", "larq_zoo")
@@ -42,13 +43,21 @@ def import_weights(
     Raises:
         ImportError: If the format needs a package that is not installed.
         OSError: If the file cannot be read.
-        ValueError: If the format is unknown, or the file does not fit.
+        ValueError: If the format is unknown, the file does not fit, or a weight is not finite.
 
     Example:
         >>> network = import_weights("meliusnet22.pth", "MeliusNet22")  # doctest: +SKIP
     """
     found = recognize_format(source) if format is None else format
     options: dict[str, Any] = {"stem": stem} if input_shape is None else {"stem": stem, "input_shape": input_shape}
+    network = _import(found, source, model, options)
+    for variable in network.weights:
+        if not np.isfinite(variable.numpy()).all():
+            raise ValueError(f"{source} holds weights that are not finite numbers: those of {variable.name}.")
+    return network
+
+
+def _import(found: str, source: str | os.PathLike[str], model: str, options: dict[str, Any]) -> tf.keras.Model:
     if found == "bmxnet":
         from larq_melius.converters.importers.bmxnet import bmxnet_to_keras
 

@@ -4,8 +4,9 @@ import os
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -35,6 +36,7 @@ def read_state(source: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     with open(source, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            _check_archive(file)
             content = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # PyTorch names no kinds: it raises whatever a damaged file leads to
             raise ValueError(_reason(source, error)) from error
@@ -42,6 +44,19 @@ def read_state(source: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     if not state or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise ValueError(f"{source} holds no state dict: save one with torch.save(model.state_dict(), path).")
     return {str(name): _array(torch, tensor) for name, tensor in state.items()}
+
+
+def _check_archive(file: BinaryIO) -> None:
+    """Checks the checksums of what PyTorch 1.6 and later write, which PyTorch itself does not."""
+    if zipfile.is_zipfile(file):
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            claimed = sum(member.file_size for member in archive.infolist())
+            if claimed > 4 * file.seek(0, os.SEEK_END) + (1 << 20):
+                raise ValueError(f"it claims to hold {claimed:,} bytes")
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {damaged} is wrong")
+    file.seek(0)
 
 
 def _reason(source: str | os.PathLike[str], error: Exception) -> str:

@@ -1,12 +1,13 @@
 """Reads, changes and writes TFLite flatbuffers."""
 
-import struct
 from collections import Counter
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
+
+from larq_melius.content_hash import unseal
 
 # TFLite asks for 16 bytes; LiteRT's custom kernels read constants in vectors of 64.
 _BUFFER_ALIGNMENT = 64
@@ -30,26 +31,40 @@ def parse(data: bytes) -> Any:
         raise ValueError("this is not a TFLite flatbuffer")
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
-    except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError) as error:
+    except Exception as error:  # the generated code raises whatever damaged offsets lead to
         raise ValueError(f"the TFLite flatbuffer is damaged: {error}") from error
     if not model.subgraphs:
         raise ValueError("the TFLite flatbuffer is damaged: it holds no network")
+    if not all(_is_whole(model, graph) for graph in model.subgraphs):
+        raise ValueError("the TFLite flatbuffer is damaged: operators or tensors are missing")
     return model
 
 
+def _is_whole(model: Any, graph: Any) -> bool:
+    """Whether a graph's operators, inputs and outputs are there."""
+    codes, tensors = model.operatorCodes or [], graph.tensors if graph.tensors is not None else []
+    operators = graph.operators if graph.operators is not None else []
+    ends = [graph.inputs, graph.outputs]
+    return all(end is not None and len(end) > 0 for end in ends) and (
+        all(0 <= index < len(tensors) for end in ends for index in end)
+        and all(operator is not None and 0 <= operator.opcodeIndex < len(codes) for operator in operators)
+    )
+
+
 def serialize(model: Any) -> bytes:
-    """Writes a ``ModelT`` object as a flatbuffer."""
+    """Writes a ``ModelT`` object as a flatbuffer, without a hash of the contents that it had before."""
     builder = _AligningBuilder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return unseal(bytes(builder.Output()))
 
 
 def operator_name(model: Any, operator: Any) -> str:
     """The name of an operator, such as ``CONV_2D``, or that of a custom one, such as ``LceBconv2d``."""
     code = model.operatorCodes[operator.opcodeIndex]
     if code.customCode:
-        return code.customCode.decode() if isinstance(code.customCode, bytes) else code.customCode
-    return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+        return code.customCode.decode("utf-8", "replace") if isinstance(code.customCode, bytes) else code.customCode
+    builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _BUILTIN_NAMES.get(builtin, f"unknown operator {builtin}")
 
 
 def count_operators(data: bytes) -> Counter[str]:
@@ -100,5 +115,7 @@ def get_model_metadata(model: Any, name: str) -> bytes | None:
     """The block of bytes of that name, or ``None`` if there is none."""
     for entry in model.metadata or []:
         if entry.name in (name, name.encode()):
+            if not 0 <= entry.buffer < len(model.buffers or []) or model.buffers[entry.buffer].data is None:
+                raise ValueError(f"the TFLite flatbuffer is damaged: the block {name} is missing")
             return bytes(bytearray(model.buffers[entry.buffer].data))
     return None

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from larq_melius.content_hash import UNSEALED, seal
 from larq_melius.converters.tflite import flatbuffer as fb
 from larq_melius.converters.tflite.flatbuffer_tables import Int8, TableReader, TableWriter, UInt32, Value
 from larq_melius.converters.tflite.metadata_schema import (
@@ -41,6 +42,8 @@ _METADATA_NAME = "TFLITE_METADATA"
 _OWN_NAME = "LARQ_MELIUS"
 _MIN_PARSER_VERSION = "1.0.0"
 _LABELS_FILE = "labels.txt"
+#: Bytes of the labels; ImageNet's take 10 kB.
+_LONGEST_LABELS = 1 << 22
 
 _COLOR_SPACES = {1: ColorSpaceType.GRAYSCALE, 3: ColorSpaceType.RGB}
 
@@ -69,17 +72,20 @@ class TFLiteMetadata:
 
 
 def add_metadata(data: bytes, metadata: TFLiteMetadata) -> bytes:
-    """Writes metadata and labels into a TFLite flatbuffer, which stays as runnable as it was."""
+    """Writes metadata, labels and a hash of the result into a TFLite flatbuffer, which stays as runnable as it was."""
     model = fb.parse(data)
     fb.name_tensors(model, inputs="image", outputs="predictions")
     fb.add_model_metadata(model, _METADATA_NAME, _encode(metadata))
     own = {
         "crop_fraction": metadata.preprocessing.crop_fraction,
         "interpolation": metadata.preprocessing.interpolation,
+        "sha256": UNSEALED,
     }
     fb.add_model_metadata(model, _OWN_NAME, json.dumps(own).encode())
     data = fb.serialize(model)
-    return _append_file(data, _LABELS_FILE, "\n".join(metadata.labels) + "\n") if metadata.labels else data
+    if metadata.labels:
+        data = _append_file(data, _LABELS_FILE, "\n".join(metadata.labels) + "\n")
+    return seal(data)
 
 
 def read_metadata(data: bytes) -> TFLiteMetadata | None:
@@ -102,7 +108,10 @@ def read_metadata(data: bytes) -> TFLiteMetadata | None:
     own = fb.get_model_metadata(model, _OWN_NAME) or b"{}"
     try:
         return _decode(encoded, json.loads(own), shape, data)
-    except (struct.error, IndexError, TypeError, AttributeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (
+        *(struct.error, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
+        *(UnicodeDecodeError, json.JSONDecodeError),
+    ) as error:
         raise ValueError(f"the TFLite metadata is damaged: {error}") from error
 
 
@@ -158,6 +167,9 @@ def _labels(data: bytes, scores: TableReader) -> tuple[str, ...]:
             name = file.text(AssociatedFileField.NAME)
             try:
                 with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                    size = archive.getinfo(name).file_size
+                    if size > _LONGEST_LABELS:
+                        raise ValueError(f"the label file claims {size:,} bytes, more than {_LONGEST_LABELS:,}")
                     return tuple(archive.read(name).decode("utf-8").splitlines())
             except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"the label file of the TFLite metadata is missing: {error}") from error

@@ -1,6 +1,7 @@
 """What commands print: JSON or aligned columns on stdout, progress on stderr."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +12,16 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as indented JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Prints a value as indented JSON, in which a number that is not finite is ``null``: JSON has none."""
+    click.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_columns(rows: Sequence[Sequence[Any]], headers: Sequence[str] = ()) -> None:

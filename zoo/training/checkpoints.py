@@ -2,15 +2,20 @@
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
 _PREFIX = "step-"
+_NAME = re.compile(_PREFIX + "([0-9]{10})")
 _PROGRESS = "progress.json"
 _STATE = "state"
+
+T = TypeVar("T")
 
 
 class Checkpoints:
@@ -60,28 +65,44 @@ class Checkpoints:
             for old in [number for number in earlier if number != step][:-1]:
                 shutil.rmtree(self._folder / f"{_PREFIX}{old:010d}", ignore_errors=True)
 
-    def restore(self) -> dict[str, Any] | None:
-        """Reads the newest checkpoint into the variables.
+    def restore(self, parse: Callable[[Any], T], say: Callable[[str], None] = print) -> T | None:
+        """Reads the newest whole checkpoint into the variables.
+
+        A damaged one is renamed, so that it is out of the way, and the one before it is read.
+
+        Args:
+            parse: Turns what ``save`` was given as progress into what the caller needs; any error means damage.
+            say: Called with a line about each damaged checkpoint.
 
         Returns:
-            Its progress, or ``None`` if there is no checkpoint.
+            What ``parse`` made of the progress, or ``None`` if there is no checkpoint.
 
         Raises:
-            ValueError: If the checkpoint is damaged or of another network or optimizer.
+            ValueError: If all checkpoints are damaged or of another network or optimizer.
         """
-        steps = self._steps()
-        if not steps:
-            return None
-        folder = self._folder / f"{_PREFIX}{steps[-1]:010d}"
-        try:
-            progress = json.loads((folder / _PROGRESS).read_text("utf-8"))
-            self._checkpoint.read(str(folder / _STATE)).assert_existing_objects_matched().assert_consumed()
-        except Exception as error:  # what TensorFlow raises for a damaged file is of many kinds
+        damaged: list[Path] = []
+        for step in reversed(self._steps()):
+            folder = self._folder / f"{_PREFIX}{step:010d}"
+            try:
+                progress = parse(json.loads((folder / _PROGRESS).read_text("utf-8")))
+                self._checkpoint.read(str(folder / _STATE)).assert_existing_objects_matched().assert_consumed()
+            except Exception as error:  # what TensorFlow raises for a damaged file is of many kinds
+                damaged.append(folder)
+                reason = error
+                continue
+            for each in damaged:
+                say(f"The checkpoint {each} is damaged: going on from {folder.name}, the one before.")
+                if self._chief:
+                    aside = each.with_name(f"damaged-{each.name}")
+                    shutil.rmtree(aside, ignore_errors=True)
+                    os.replace(each, aside)
+            return progress
+        if damaged:
             raise ValueError(
-                f"The checkpoint {folder} is damaged, or of another network or optimizer. Remove it to go on from the "
-                "one before, if there is one."
-            ) from error
-        return progress
+                f"The checkpoint {damaged[0]} is damaged, or of another network or optimizer, and there is no other "
+                "one to go on from. Remove it to start anew."
+            ) from reason
+        return None
 
     def clean(self) -> None:
         """Removes what a killed process has left half-written."""
@@ -89,8 +110,8 @@ class Checkpoints:
             shutil.rmtree(leftover, ignore_errors=True)
 
     def _steps(self) -> list[int]:
-        names = [path.name for path in self._folder.glob(f"{_PREFIX}*")]
-        return sorted(int(name.removeprefix(_PREFIX)) for name in names if name.removeprefix(_PREFIX).isdigit())
+        matches = (_NAME.fullmatch(path.name) for path in self._folder.glob(f"{_PREFIX}*"))
+        return sorted(int(match[1]) for match in matches if match)
 
 
 def _flush(folder: Path) -> None:

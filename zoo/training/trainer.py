@@ -185,10 +185,10 @@ class _Run:
         """Trains for as many epochs as are left."""
         if self._chief:
             self._checkpoints.clean()
-        saved = self._checkpoints.restore() if resume else None
         shown = Progress(self._recipe.epochs, self._epoch_steps, self._recipe.batch_size, shown=self._chief)
+        saved = self._checkpoints.restore(_Position.from_dict, shown.say) if resume else None
         if saved is not None:
-            self._position = _Position.from_dict(saved)
+            self._position = saved
             shown.say(f"Going on after {self._position.epoch} epochs and {self._position.batch} steps.")
             self._write_logs()
         with TensorBoard(self._folder / files.TENSORBOARD if self._chief else None) as board, shown:

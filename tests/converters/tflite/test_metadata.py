@@ -1,8 +1,10 @@
 """TFLite Metadata: what goes in comes out, and what is not there or damaged is told."""
 
 import contextlib
+import hashlib
 import io
 import random
+import re
 import zipfile
 
 import numpy as np
@@ -109,3 +111,34 @@ def test_damaged_block_of_our_own(own, plain):
     original = get_model_metadata(parse(data), "LARQ_MELIUS")
     with pytest.raises(ValueError, match=r"damaged|crop_fraction"):
         read_metadata(data.replace(original, own.ljust(len(original))))
+
+
+def test_a_file_carries_a_hash_of_its_own_contents(plain):
+    data = add_metadata(plain, METADATA)
+    digest = re.search(rb'"sha256": "([0-9a-f]{64})"', data)
+    zeroed = data[: digest.start(1)] + b"0" * 64 + data[digest.end(1) :]
+    assert hashlib.sha256(zeroed).hexdigest().encode() == digest[1]
+    assert read_metadata(data) == METADATA
+    rng = np.random.default_rng(0)
+    for position in [*rng.integers(8, len(data), 50), digest.start(1), len(data) - 1]:
+        if digest.start() <= position < digest.start(1):
+            continue  # without its name there is no hash, and nothing else has changed
+        changed = bytearray(data)
+        changed[position] ^= 1 << int(rng.integers(8))
+        with pytest.raises(ValueError, match="do not match the SHA-256 that it carries"):
+            make_interpreter(bytes(changed))
+    # What has been changed on purpose carries the hash of what it was no longer.
+    make_interpreter(serialize(parse(data)))
+
+
+def test_labels_that_claim_too_much_are_refused(plain):
+    data = io.BytesIO(plain_with_place_for_labels(plain))
+    with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.txt", bytes(1 << 25))
+    with pytest.raises(ValueError, match=r"the label file claims 33,554,432 bytes, more than"):
+        read_metadata(data.getvalue())
+
+
+def plain_with_place_for_labels(plain: bytes) -> bytes:
+    """A file that names labels and does not have them, without a hash."""
+    return serialize(parse(add_metadata(plain, METADATA)))

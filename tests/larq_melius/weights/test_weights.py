@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import stat
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -408,3 +410,39 @@ def test_save_packed_to_a_full_disk_keeps_the_earlier_file(
     monkeypatch.undo()
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_are_refused(packed: Path, target: tf.keras.Model, value: float) -> None:
+    before = target.get_weights()
+    with pytest.raises(ValueError, match="predictions/bias holds numbers that are not finite"):
+        load_packed(target, changed(packed, predictions__bias=np.float32([0, 0, value, 0, 0])))
+    # A number of float64 that float32 has no place for.
+    with pytest.raises(ValueError, match="predictions/bias holds numbers that are not finite"):
+        load_packed(target, changed(packed, predictions__bias=np.full(5, 1e300)))
+    with pytest.raises(ValueError, match="moving_variance holds a negative variance"):
+        load_packed(target, changed(packed, final_bn__moving_variance=np.full(128, -1, "float32")))
+    assert_weights(target, before)
+
+
+def test_arrays_are_not_read_beyond_what_the_network_needs(packed: Path, target: tf.keras.Model) -> None:
+    before = target.get_weights()
+    bomb, header = io.BytesIO(), io.BytesIO()
+    for file, data in (
+        (bomb, bytes(1 << 28)),
+        (header, b"\x93NUMPY\x01\x00\x80\x00" + HUGE.ljust(127).encode() + b"\n"),
+    ):
+        with zipfile.ZipFile(packed) as source, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as copy:
+            for name in source.namelist():
+                copy.writestr(name, data if name == "predictions/bias.npy" else source.read(name))
+    tracemalloc.start()
+    for file in (bomb, header):
+        with pytest.raises(ValueError, match="is not a packed weight file, or it is damaged"):
+            load_packed(target, file.getvalue())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    assert_weights(target, before)
+
+
+HUGE = "{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }"
