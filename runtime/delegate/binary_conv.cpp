@@ -73,8 +73,8 @@ class BinaryConv : public Executable {
   }
 
   std::string Describe() const override {
-    return std::string(kernels_.name) + ", map " + std::to_string(map_.height) + "x" + std::to_string(map_.width) + "x" +
-           std::to_string(map_.pixel_bytes()) + "B" + (reads_map_ ? " read" : " made");
+    return std::string(kernels_.name) + ", map " + std::to_string(map_.height) + "x" + std::to_string(map_.width) +
+           "x" + std::to_string(map_.pixel_bytes()) + "B" + (reads_map_ ? " read" : " made");
   }
 
  private:
@@ -166,8 +166,8 @@ class BinaryConv : public Executable {
 
   // A map padded with 0 is computed as if it were padded with +1, and what the taps in the padding added is taken off.
   //
-  // LCE's optimized kernels do that to the float result, its reference kernel to the sum. The latter is all there is for
-  // other outputs and with an activation; for plain float outputs the rounding follows the optimized kernels.
+  // LCE's optimized kernels do that to the float result, its reference kernel to the sum. The latter is all there is
+  // for other outputs and with an activation; for plain float outputs the rounding follows the optimized kernels.
   void PrepareCorrection() {
     const Options& options = instruction_.options;
     rows_ = FindInsideRanges(out_shape_[1], in_shape_[1], conv_.filter_height, options.stride_height,
@@ -233,8 +233,7 @@ class BinaryConv : public Executable {
   // Where the corrections of an output pixel begin.
   size_t CorrectionOffset(int64_t pixel) const {
     const size_t column = static_cast<size_t>(columns_.of_output[static_cast<size_t>(pixel % out_shape_[2])]);
-    const size_t row =
-        static_cast<size_t>(rows_.of_output[static_cast<size_t>(pixel / out_shape_[2] % out_shape_[1])]);
+    const size_t row = static_cast<size_t>(rows_.of_output[static_cast<size_t>(pixel / out_shape_[2] % out_shape_[1])]);
     return (row * columns_.ranges.size() + column) * static_cast<size_t>(conv_.channels_out);
   }
 
@@ -268,18 +267,17 @@ class BinaryConv : public Executable {
       const bool in_floats = float_correction_.size() > 0;
       const OutputTransform transform = {transform_.multiplier + block.first, transform_.bias + block.first,
                                          transform_.clamp_min, transform_.clamp_max};
-      kernels_.write_floats(sums, block.count, transform,
-                            corrected && !in_floats ? sum_correction_.data() + correction : nullptr,
-                            in_floats ? float_correction_.data() + correction : nullptr,
-                            summand_stride_ == 0 ? nullptr
-                                                 : context.value<const float>(instruction_.inputs[1]) +
-                                                       pixel * summand_stride_ + block.first,
-                            context.value<float>(instruction_.output) + pixel * out_stride_ + block.first);
+      kernels_.write_floats(
+          sums, block.count, transform, corrected && !in_floats ? sum_correction_.data() + correction : nullptr,
+          in_floats ? float_correction_.data() + correction : nullptr,
+          summand_stride_ == 0
+              ? nullptr
+              : context.value<const float>(instruction_.inputs[1]) + pixel * summand_stride_ + block.first,
+          context.value<float>(instruction_.output) + pixel * out_stride_ + block.first);
       return;
     }
     for (int64_t c = 0; c < block.count; ++c) {
-      const int32_t twice =
-          2 * sums[c] + (corrected ? sum_correction_[correction + static_cast<size_t>(c)] : 0);
+      const int32_t twice = 2 * sums[c] + (corrected ? sum_correction_[correction + static_cast<size_t>(c)] : 0);
       const int64_t channel = block.first + c;
       if (output_type_ == Type::kInt8) {
         context.value<int8_t>(instruction_.output)[pixel * out_shape_[3] + channel] = ToInt8(twice, channel);
@@ -318,7 +316,7 @@ class BinaryConv : public Executable {
   OutputTransform transform_ = {};
   InsideRanges rows_;
   InsideRanges columns_;
-  AlignedBuffer<int32_t> sum_correction_;   // [row range, column range, channel]
+  AlignedBuffer<int32_t> sum_correction_;  // [row range, column range, channel]
   AlignedBuffer<float> float_correction_;  // the same, where the float result is corrected
 };
 

@@ -8,8 +8,8 @@
 
 namespace larq_melius {
 
-// With `reads_map`, its first input is the packed map already; otherwise it has plain words, and the convolution makes the
-// map itself.
+// With `reads_map`, its first input is the packed map already; otherwise it has plain words, and the convolution makes
+// the map itself.
 std::unique_ptr<Executable> MakeBinaryConv(const Program& program, const Instruction& instruction,
                                            const Kernels& kernels, bool reads_map);
 

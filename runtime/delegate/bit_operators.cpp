@@ -49,9 +49,8 @@ class Pack : public Executable {
     if (type_ != Type::kFloat32) {
       kernels_.pack_bytes(context.value<const int8_t>(input) + pixel * stride_, zero_point_, channels_, words);
     } else if (instruction_.comparison != nullptr) {
-      kernels_.pack_compared(context.value<const float>(input) + pixel * stride_,
-                             instruction_.comparison->flips.data(), instruction_.comparison->thresholds.data(),
-                             channels_, words);
+      kernels_.pack_compared(context.value<const float>(input) + pixel * stride_, instruction_.comparison->flips.data(),
+                             instruction_.comparison->thresholds.data(), channels_, words);
     } else {
       kernels_.pack_floats(context.value<const float>(input) + pixel * stride_, channels_, words);
     }
@@ -162,8 +161,8 @@ class BinaryMaxPool : public Executable {
   void ComputeRow(const RunContext& context, int64_t row) const {
     const Options& options = instruction_.options;
     const int64_t words = out_[3];
-    const uint32_t* image = context.value<const uint32_t>(instruction_.inputs[0]) +
-                            row / out_[1] * in_[1] * in_[2] * words;
+    const uint32_t* image =
+        context.value<const uint32_t>(instruction_.inputs[0]) + row / out_[1] * in_[1] * in_[2] * words;
     uint32_t* output = context.value<uint32_t>(instruction_.output) + row * out_[2] * words;
     const int64_t top = row % out_[1] * options.stride_height - instruction_.window.pad_top;
     const int64_t bottom = std::min(top + options.filter_height, in_[1]);

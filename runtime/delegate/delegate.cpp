@@ -1,7 +1,7 @@
 // The delegate: what the runtime calls.
 //
-// The library exports two functions, which every binding of TensorFlow Lite looks up in an external delegate. Everything
-// else goes through function pointers of the runtime's own structures. No exception passes these functions.
+// The library exports two functions, which every binding of TensorFlow Lite looks up in an external delegate.
+// Everything else goes through function pointers of the runtime's own structures. No exception passes these functions.
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>

@@ -108,8 +108,8 @@ void CompiledProgram::AllocateMemory() {
   values_.resize(static_cast<size_t>(last_value + 1), nullptr);
   for (const auto& [index, value] : program_.values) {
     if (value.external() || value.buffer < 0 || static_cast<size_t>(value.buffer) >= buffers) continue;
-    values_[static_cast<size_t>(index)] =
-        memory_.data() + plan.offsets[static_cast<size_t>(value.buffer)] + value.channel_offset * ElementBytes(value.type);
+    values_[static_cast<size_t>(index)] = memory_.data() + plan.offsets[static_cast<size_t>(value.buffer)] +
+                                          value.channel_offset * ElementBytes(value.type);
   }
   for (size_t i = 0; i < executables_.size(); ++i) scratch_.push_back(memory_.data() + plan.offsets[buffers + i]);
 }
@@ -141,7 +141,8 @@ std::string CompiledProgram::Dump() const {
     text += " in #" + std::to_string(value.buffer);
     const int64_t channels = value.shape.empty() ? 1 : value.shape.back();
     if (channels == value.pixel_stride) return text;
-    return text + "[" + std::to_string(value.channel_offset) + ":" + std::to_string(value.channel_offset + channels) + "]";
+    return text + "[" + std::to_string(value.channel_offset) + ":" + std::to_string(value.channel_offset + channels) +
+           "]";
   };
   std::string text = "program: " + std::to_string(program_.instructions.size()) + " instructions, " +
                      std::to_string(memory_.size()) + " bytes\n";

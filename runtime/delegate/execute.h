@@ -79,8 +79,8 @@ class CompiledProgram {
   std::map<int, PackedMap> maps_;  // of values that are packed maps
   std::vector<std::unique_ptr<Executable>> executables_;
   AlignedBuffer<uint8_t> memory_;
-  std::vector<void*> scratch_;  // of each executable
-  std::vector<void*> values_;   // by their index
+  std::vector<void*> scratch_;              // of each executable
+  std::vector<void*> values_;               // by their index
   std::vector<int64_t> least_nanoseconds_;  // of each instruction; empty unless measured, 0 before the first run
 };
 

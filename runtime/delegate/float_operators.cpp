@@ -261,7 +261,8 @@ class Conv : public FloatExecutable {
     const int64_t taps = conv.filter_height * conv.filter_width * group_channels_in_;
     for (int64_t c = 0; c < conv.channels_out; ++c) {
       for (int64_t tap = 0; tap < taps; ++tap) {
-        weights_[static_cast<size_t>((c / 8 * taps + tap) * 8 + c % 8)] = conv.filter[static_cast<size_t>(c * taps + tap)];
+        weights_[static_cast<size_t>((c / 8 * taps + tap) * 8 + c % 8)] =
+            conv.filter[static_cast<size_t>(c * taps + tap)];
       }
     }
   }

@@ -12,8 +12,7 @@ std::unique_ptr<Executable> MakeAffine(const Program& program, const Instruction
 std::unique_ptr<Executable> MakeAdd(const Program& program, const Instruction& instruction, const Kernels& kernels);
 std::unique_ptr<Executable> MakeConcatenate(const Program& program, const Instruction& instruction);
 std::unique_ptr<Executable> MakePad(const Program& program, const Instruction& instruction);
-std::unique_ptr<Executable> MakeMaxPool(const Program& program, const Instruction& instruction,
-                                        const Kernels& kernels);
+std::unique_ptr<Executable> MakeMaxPool(const Program& program, const Instruction& instruction, const Kernels& kernels);
 std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels);
 
 }  // namespace larq_melius

@@ -22,7 +22,8 @@ Type FromTfLite(TfLiteType type) {
 }
 
 Tensor ReadTensor(const TfLiteContext* context, int index) {
-  Require(index >= 0 && static_cast<size_t>(index) < context->tensors_size, "an operator uses a tensor that is not there");
+  Require(index >= 0 && static_cast<size_t>(index) < context->tensors_size,
+          "an operator uses a tensor that is not there");
   const TfLiteTensor& source = context->tensors[index];
   Tensor tensor;
   tensor.type = FromTfLite(source.type);
@@ -254,7 +255,8 @@ Operator RecognizeOperator(const TfLiteRegistration& registration) {
 Operator ReadOperator(TfLiteContext* context, int node_index) {
   TfLiteNode* node = nullptr;
   TfLiteRegistration* registration = nullptr;
-  Require(context->GetNodeAndRegistration(context, node_index, &node, &registration) == kTfLiteOk && registration != nullptr,
+  Require(context->GetNodeAndRegistration(context, node_index, &node, &registration) == kTfLiteOk &&
+              registration != nullptr,
           "the runtime does not give access to an operator");
   return RecognizeOperator(*registration);
 }

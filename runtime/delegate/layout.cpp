@@ -199,7 +199,8 @@ class Sharing {
     const Instruction& instruction = program_.instructions[static_cast<size_t>(at)];
     switch (instruction.kind) {
       case InstructionKind::kAffine:
-      case InstructionKind::kAdd: return std::find(instruction.inputs.begin(), instruction.inputs.end(), old) != instruction.inputs.end();
+      case InstructionKind::kAdd:
+        return std::find(instruction.inputs.begin(), instruction.inputs.end(), old) != instruction.inputs.end();
       case InstructionKind::kBinaryConv: return instruction.inputs.size() == 2 && instruction.inputs[1] == old;
       default: return false;
     }

@@ -9,8 +9,8 @@ namespace larq_melius {
 // Gives every float map that the program makes and keeps a buffer and a place in it.
 //
 // With `share`, the maps of a dense network grow in one buffer: a concatenation whose parts lie behind one another
-// already is no work, and an addition overwrites its summand. Concatenations that are no work any more are removed. What
-// the runtime holds is copied into such a buffer, or out of it.
+// already is no work, and an addition overwrites its summand. Concatenations that are no work any more are removed.
+// What the runtime holds is copied into such a buffer, or out of it.
 //
 // Needs shapes; `channels` of concatenated maps must not change afterwards.
 void AssignLayout(Program& program, bool share);

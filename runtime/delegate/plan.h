@@ -1,4 +1,5 @@
-// Step 3 of the compiler: gives every buffer a place in one block of memory, shared by those that are never alive together.
+// Step 3 of the compiler: gives every buffer a place in one block of memory, shared by those that are never alive
+// together.
 #ifndef LARQ_MELIUS_DELEGATE_PLAN_H_
 #define LARQ_MELIUS_DELEGATE_PLAN_H_
 

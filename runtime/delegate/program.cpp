@@ -94,7 +94,8 @@ void LowerPad(const Graph& graph, const Node& node, Instruction& instruction) {
   for (int32_t size : padding) Require(size >= 0 && size <= (1 << 15), "PAD: the padding is out of range");
   Require(padding[0] == 0 && padding[1] == 0 && padding[6] == 0 && padding[7] == 0, "PAD: not of height and width");
   instruction.border = {padding[2], padding[3], padding[4], padding[5]};
-  if (node.inputs.size() == 3) instruction.border_value = FloatConstant(graph.tensor(node.inputs[2]), 1, "PAD: the value")[0];
+  if (node.inputs.size() == 3)
+    instruction.border_value = FloatConstant(graph.tensor(node.inputs[2]), 1, "PAD: the value")[0];
 }
 
 // A convolution in groups, of eight output channels or a multiple of it each: what runtimes are slow at.
@@ -167,8 +168,7 @@ Instruction LowerNode(const Graph& graph, const Node& node) {
       RequireMap(node, input);
       break;
     case Operator::kConv: LowerConv(graph, node, instruction); break;
-    case Operator::kOther:
-      throw Error("an operator is unknown");
+    case Operator::kOther: throw Error("an operator is unknown");
   }
   if (!IsLceOperator(node.op)) RequireMap(node, output);
   if (output.type == Type::kInt8) {
@@ -182,7 +182,8 @@ namespace {
 int64_t PlaceAlong(int64_t in, int64_t filter, int64_t dilation, int64_t stride, Padding padding, int64_t* out) {
   const int64_t extent = (filter - 1) * dilation + 1;
   if (padding == Padding::kValid) {
-    Require(in >= extent, "a window of " + std::to_string(extent) + " does not fit into a map of " + std::to_string(in));
+    Require(in >= extent,
+            "a window of " + std::to_string(extent) + " does not fit into a map of " + std::to_string(in));
     *out = (in - extent) / stride + 1;
     return 0;
   }
@@ -238,11 +239,14 @@ void InferFloatMap(const Program& program, Instruction& instruction, Value& outp
       output.shape[2] += instruction.border.left + instruction.border.right;
       break;
     case InstructionKind::kMaxPool:
-      instruction.window = PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width, instruction.options, instruction.border);
+      instruction.window = PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width,
+                                       instruction.options, instruction.border);
       break;
     case InstructionKind::kConv:
-      Require(in[3] == instruction.groups * instruction.float_conv->group_channels_in, name + ": the filter does not fit the input");
-      instruction.window = PlaceWindow(in, instruction.float_conv->filter_height, instruction.float_conv->filter_width, instruction.options, instruction.border);
+      Require(in[3] == instruction.groups * instruction.float_conv->group_channels_in,
+              name + ": the filter does not fit the input");
+      instruction.window = PlaceWindow(in, instruction.float_conv->filter_height, instruction.float_conv->filter_width,
+                                       instruction.options, instruction.border);
       output.shape[3] = instruction.float_conv->channels_out;
       break;
     default: break;
@@ -263,26 +267,22 @@ void InferShape(Program& program, Instruction& instruction) {
       output.shape.back() = WordCount(in.back());
       break;
     case InstructionKind::kUnpack:
-      Require(in.back() == WordCount(instruction.channels), "LceDequantize: the words of the input do not match the channels");
+      Require(in.back() == WordCount(instruction.channels),
+              "LceDequantize: the words of the input do not match the channels");
       output.shape = in;
       output.shape.back() = instruction.channels;
       break;
-    case InstructionKind::kBinaryConv:
-      InferBinaryConv(program, instruction, output);
-      break;
+    case InstructionKind::kBinaryConv: InferBinaryConv(program, instruction, output); break;
     case InstructionKind::kAffine:
     case InstructionKind::kAdd:
     case InstructionKind::kConcatenate:
     case InstructionKind::kPad:
     case InstructionKind::kMaxPool:
-    case InstructionKind::kConv:
-      InferFloatMap(program, instruction, output);
-      break;
+    case InstructionKind::kConv: InferFloatMap(program, instruction, output); break;
     case InstructionKind::kBinaryMaxPool:
       Require(in.size() == 4, "LceBMaxPool2d: the input does not have four dimensions");
-      instruction.window =
-          PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width, instruction.options,
-                      instruction.border);
+      instruction.window = PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width,
+                                       instruction.options, instruction.border);
       output.shape = {in[0], instruction.window.out_height, instruction.window.out_width, in[3]};
       break;
   }

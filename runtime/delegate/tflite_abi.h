@@ -2,9 +2,11 @@
 //
 // TensorFlow Lite declares these structures "semi-ABI stable": a later version may append fields, but never reorders or
 // removes any. They are declared here, from that documentation, so that the library is built without TensorFlow
-// Lite's headers and runs in every version of it. Fields that the delegate never reads keep their place as raw pointers.
+// Lite's headers and runs in every version of it. Fields that the delegate never reads keep their place as raw
+// pointers.
 //
-// Layout checked against tensorflow/lite/core/c/common.h, c_api_types.h and builtin_op_data.h of TensorFlow 2.14 to 2.21.
+// The structures are those of tensorflow/lite/core/c/common.h, c_api_types.h and builtin_op_data.h; tests/runtime runs
+// the library in TensorFlow 2.21 and ai-edge-litert 2.3.
 #ifndef LARQ_MELIUS_DELEGATE_TFLITE_ABI_H_
 #define LARQ_MELIUS_DELEGATE_TFLITE_ABI_H_
 

@@ -18,7 +18,8 @@ class ThreadPool {
   // Calls `work(begin, end)` for ranges of at most `grain` items that together make up [0, count), on up to `threads`
   // threads, the caller's among them, and returns when all are done. The ranges do not depend on the number of threads.
   //
-  // All threads flush denormal floats to zero meanwhile. If another thread is using the pool, the caller does all the work itself. `work` must not throw.
+  // All threads flush denormal floats to zero meanwhile. If another thread is using the pool, the caller does all the
+  // work itself. `work` must not throw.
   void Run(int threads, int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& work);
 
  private:

@@ -1,9 +1,10 @@
-// As much of TensorFlow Lite's interpreter as the delegate sees, so that sanitizers and emulators run all of the library.
+// As much of TensorFlow Lite's interpreter as the delegate sees, so that sanitizers and emulators run all of the
+// library.
 #ifndef LARQ_MELIUS_TESTS_FAKE_RUNTIME_H_
 #define LARQ_MELIUS_TESTS_FAKE_RUNTIME_H_
 
-#include <cstddef>
 #include <cstdarg>
+#include <cstddef>
 #include <cstdio>
 #include <cstring>
 #include <deque>
@@ -16,8 +17,8 @@
 #include "base.h"
 #include "tflite_abi.h"
 
-extern "C" TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
-                                                         void (*report_error)(const char*));
+extern "C" TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
+                                                         size_t count, void (*report_error)(const char*));
 extern "C" void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 
 class FakeRuntime {
@@ -179,8 +180,8 @@ class FakeRuntime {
     Self(context).error_ = text;
   }
 
-  static TfLiteStatus ReplaceNodes(TfLiteContext* context, TfLiteRegistration registration,
-                                   const TfLiteIntArray* nodes, TfLiteDelegate* delegate) {
+  static TfLiteStatus ReplaceNodes(TfLiteContext* context, TfLiteRegistration registration, const TfLiteIntArray* nodes,
+                                   TfLiteDelegate* delegate) {
     FakeRuntime& self = Self(context);
     self.claimed_ = static_cast<size_t>(nodes->size);
     self.registration_ = registration;

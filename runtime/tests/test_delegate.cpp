@@ -270,8 +270,8 @@ struct Stage {
     const int map = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, kChannels});
     const int padding = runtime.AddConstant(kTfLiteInt32, {4, 2}, std::vector<int32_t>{0, 0, 1, 0, 1, 0, 0, 0});
     runtime.AddNode(kTfLiteBuiltinConv2d, "",
-                    {x, Constant(runtime, random, {kChannels, 3, 3, 4}), Constant(runtime, random, {kChannels})}, {stem},
-                    {}, &conv);
+                    {x, Constant(runtime, random, {kChannels, 3, 3, 4}), Constant(runtime, random, {kChannels})},
+                    {stem}, {}, &conv);
     runtime.AddNode(kTfLiteBuiltinPad, "", {stem, padding}, {padded});
     runtime.AddNode(kTfLiteBuiltinMaxPool2d, "", {padded}, {map}, {}, &stem_pool);
     const int y = BinaryConv(runtime, random, map, map_size, kChannels);
@@ -346,21 +346,22 @@ void TestDamagedModelsAreRefused() {
     const int f = runtime.AddConstant(type(kTfLiteInt32), shape({8, 3, 3, 2}), std::vector<int32_t>(144, 1));
     const int m = runtime.AddConstant(type(kTfLiteFloat32), shape({8}), std::vector<float>(8, 1.0f));
     const int t = runtime.AddConstant(type(kTfLiteInt32), shape({8}), std::vector<int32_t>(8, 1));
-    const int y = runtime.AddTensor(type(random.Integer(0, 1) == 0 ? kTfLiteFloat32 : kTfLiteInt32), shape({1, 4, 4, 8}));
+    const int y =
+        runtime.AddTensor(type(random.Integer(0, 1) == 0 ? kTfLiteFloat32 : kTfLiteInt32), shape({1, 4, 4, 8}));
     std::vector<int> inputs = {x, f, m, m, t};
     for (int& input : inputs) {
       if (random.Integer(0, 20) == 0) input = static_cast<int>(random.Integer(-1, 6));
     }
     if (random.Integer(0, 20) == 0) inputs.resize(static_cast<size_t>(random.Integer(0, 5)));
-    std::map<std::string, int32_t> options = {{"stride_height", 1},         {"stride_width", 1},
-                                              {"dilation_height_factor", 1}, {"dilation_width_factor", 1},
-                                              {"padding", 0},                {"pad_values", 1},
-                                              {"channels_in", 64},           {"fused_activation_function", 0}};
+    std::map<std::string, int32_t> options = {
+        {"stride_height", 1}, {"stride_width", 1}, {"dilation_height_factor", 1}, {"dilation_width_factor", 1},
+        {"padding", 0},       {"pad_values", 1},   {"channels_in", 64},           {"fused_activation_function", 0}};
     for (auto& [key, value] : options) {
       if (random.Integer(0, 20) == 0) value = static_cast<int32_t>(random.Word() >> random.Integer(0, 31));
     }
     std::vector<uint8_t> bytes = FlexbufferMap(options);
-    if (random.Integer(0, 7) == 0) bytes[static_cast<size_t>(random.Integer(0, 99))] = static_cast<uint8_t>(random.Word());
+    if (random.Integer(0, 7) == 0)
+      bytes[static_cast<size_t>(random.Integer(0, 99))] = static_cast<uint8_t>(random.Word());
     if (random.Integer(0, 15) == 0) bytes.resize(static_cast<size_t>(random.Integer(0, 60)));
     constexpr const char* kNames[] = {"LceQuantize", "LceDequantize", "LceBMaxPool2d"};
     const bool other = random.Integer(0, 5) == 0;

@@ -1,15 +1,14 @@
-#include "flexbuffer.h"
-
 #include <vector>
 
 #include "check.h"
+#include "flexbuffer.h"
 
 namespace {
 
 // Written by the flatbuffers package of Python: {"a": 1, "pad": 300, "s": "text", "neg": -2}.
 const std::vector<uint8_t> kOptions = {
-    97, 0, 112, 97, 100, 0, 115, 0, 4, 116, 101, 120, 116, 0, 110, 101, 103, 0, 4, 19, 6, 19, 16, 0, 5, 0, 1, 0,
-    4, 0, 1, 0, 254, 255, 44, 1, 27, 0, 5, 5, 5, 20, 12, 37, 1,
+    97, 0, 112, 97, 100, 0, 115, 0, 4, 116, 101, 120, 116, 0,  110, 101, 103, 0, 4,  19, 6,  19, 16,
+    0,  5, 0,   1,  0,   4, 0,   1, 0, 254, 255, 44,  1,   27, 0,   5,   5,   5, 20, 12, 37, 1,
 };
 
 void TestReadsIntegersAndLeavesOtherTypesOut() {

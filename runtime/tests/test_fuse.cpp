@@ -1,11 +1,10 @@
-#include "fuse.h"
-
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "check.h"
 #include "float_mode.h"
+#include "fuse.h"
 
 using namespace larq_melius;
 
@@ -35,7 +34,8 @@ float Neighbor(float x, int64_t steps) {
 void TestComparisonsDecideAsTheFloatsDo() {
   const ScopedFlushDenormals mode;
   Random random(11);
-  const std::vector<float> special = {0.0f, -0.0f, 1.0f, -1.0f, 1e-42f, -1e-42f, 1e-30f, 3e38f, -3e38f, 1.17549435e-38f};
+  const std::vector<float> special = {0.0f,    -0.0f,  1.0f,  -1.0f,  1e-42f,
+                                      -1e-42f, 1e-30f, 3e38f, -3e38f, 1.17549435e-38f};
   const auto number = [&] {
     if (random.Integer(0, 3) == 0) return special[static_cast<size_t>(random.Integer(0, 9))];
     return random.Float() * std::pow(10.0f, static_cast<float>(random.Integer(-3, 3)));

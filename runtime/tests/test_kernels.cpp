@@ -1,11 +1,10 @@
 // Every instruction set that this processor has, against naive loops.
-#include "kernels/kernels.h"
-
 #include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "check.h"
+#include "kernels/kernels.h"
 #include "select.h"
 
 using namespace larq_melius;
@@ -85,12 +84,12 @@ void TestAccumulate(const Kernels& kernels) {
     for (size_t c = 0; c < filters.size(); ++c) {
       for (int64_t w = 0; w < words; ++w) filters[c].push_back(round == 0 ? 0 : random.Word());
       for (int64_t unit = 0; unit < words * units_per_word; ++unit) {
-        const uint32_t bits = static_cast<uint32_t>(
-            (uint64_t{filters[c][static_cast<size_t>(unit / units_per_word)]} >>
-             (unit % units_per_word * kernels.unit_channels)) &
-            ((uint64_t{1} << kernels.unit_channels) - 1));
-        std::memcpy(weights.data() + (static_cast<size_t>(unit) * kChannelBlock + c) * static_cast<size_t>(kernels.unit_bytes),
-                    &bits, static_cast<size_t>(kernels.unit_bytes));
+        const uint32_t bits = static_cast<uint32_t>((uint64_t{filters[c][static_cast<size_t>(unit / units_per_word)]} >>
+                                                     (unit % units_per_word * kernels.unit_channels)) &
+                                                    ((uint64_t{1} << kernels.unit_channels) - 1));
+        std::memcpy(
+            weights.data() + (static_cast<size_t>(unit) * kChannelBlock + c) * static_cast<size_t>(kernels.unit_bytes),
+            &bits, static_cast<size_t>(kernels.unit_bytes));
       }
     }
     alignas(64) int32_t sums[kMaxPixelTile * kChannelBlock];

@@ -1,8 +1,7 @@
-#include "layout.h"
-
 #include <set>
 
 #include "check.h"
+#include "layout.h"
 
 using namespace larq_melius;
 
@@ -96,7 +95,9 @@ void TestRandomGraphsReadWhatWasWritten() {
     Builder b;
     std::vector<int> maps = {b.Map(4)};
     b.program.values[maps[0]].external_input = true;
-    const auto pick = [&] { return maps[static_cast<size_t>(random.Integer(0, static_cast<int64_t>(maps.size()) - 1))]; };
+    const auto pick = [&] {
+      return maps[static_cast<size_t>(random.Integer(0, static_cast<int64_t>(maps.size()) - 1))];
+    };
     for (int i = 0; i < 12; ++i) {
       const int x = random.Integer(0, 2) == 0 ? pick() : maps.back();
       switch (random.Integer(0, 3)) {
@@ -127,7 +128,8 @@ void TestRandomGraphsReadWhatWasWritten() {
         continue;
       }
       for (int input : instruction.inputs) {
-        expected[instruction.output].insert(expected[instruction.output].end(), expected[input].begin(), expected[input].end());
+        expected[instruction.output].insert(expected[instruction.output].end(), expected[input].begin(),
+                                            expected[input].end());
       }
     }
     const size_t before = Count(b.program, InstructionKind::kConcatenate);
@@ -146,7 +148,8 @@ void TestRandomGraphsReadWhatWasWritten() {
       const Value& v = b.value(value);
       return v.external() ? Cell{-1 - value, c} : Cell{v.buffer, v.channel_offset + c};
     };
-    for (int64_t c = 0; c < b.Channels(maps[0]); ++c) memory[cell(maps[0], c)] = expected[maps[0]][static_cast<size_t>(c)];
+    for (int64_t c = 0; c < b.Channels(maps[0]); ++c)
+      memory[cell(maps[0], c)] = expected[maps[0]][static_cast<size_t>(c)];
     for (const Instruction& instruction : b.program.instructions) {
       std::vector<std::pair<int, int64_t>> read;
       for (int input : instruction.inputs) {

@@ -1,6 +1,5 @@
-#include "plan.h"
-
 #include "check.h"
+#include "plan.h"
 
 using larq_melius::BufferRequest;
 using larq_melius::MemoryPlan;

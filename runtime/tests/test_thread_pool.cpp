@@ -1,10 +1,9 @@
-#include "thread_pool.h"
-
 #include <atomic>
 #include <thread>
 #include <vector>
 
 #include "check.h"
+#include "thread_pool.h"
 
 using larq_melius::ThreadPool;
 

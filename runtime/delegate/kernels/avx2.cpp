@@ -1,5 +1,6 @@
-// AVX2. There is no instruction that counts bits, but one that looks up 32 bytes in a table of 16: the table is chosen by
-// four bits of the map and looked up with four bits of 32 filters at once, which gives in how many of them they differ.
+// AVX2. There is no instruction that counts bits, but one that looks up 32 bytes in a table of 16: the table is chosen
+// by four bits of the map and looked up with four bits of 32 filters at once, which gives in how many of them they
+// differ.
 //
 // So a unit is four channels, and the map stores it as the offset of its table: the four bits times 16.
 #if defined(__AVX2__)
@@ -162,8 +163,8 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& Avx2Kernels() {
   static constexpr Kernels kKernels = {
-      "avx2", 4, 1, kTile, 65535, PackFloats, PackCompared, PackBytes,
-      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
+      "avx2", 4,          1,           kTile,        65535,     PackFloats,      PackCompared, PackBytes,
+      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats,    ConvRow<EightFloats>,
   };
   return kKernels;
 }

@@ -31,8 +31,8 @@ void PackCompared(const float* values, const uint32_t* flips, const float* thres
   for (int64_t c = 0; c < channels; c += 16) {
     const int64_t count = Smaller(16, channels - c);
     const __mmask16 lanes = static_cast<__mmask16>((1u << count) - 1);
-    const __m512i x = _mm512_xor_si512(_mm512_maskz_loadu_epi32(lanes, values + c),
-                                       _mm512_maskz_loadu_epi32(lanes, flips + c));
+    const __m512i x =
+        _mm512_xor_si512(_mm512_maskz_loadu_epi32(lanes, values + c), _mm512_maskz_loadu_epi32(lanes, flips + c));
     const uint32_t bits = _mm512_mask_cmp_ps_mask(lanes, _mm512_castsi512_ps(x),
                                                   _mm512_maskz_loadu_ps(lanes, thresholds + c), _CMP_LT_OQ);
     if (c % 32 == 0) {
@@ -96,8 +96,22 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& Avx512Kernels() {
   static constexpr Kernels kKernels = {
-      "avx512", 32, 4, kTile, int64_t{1} << 30, PackFloats, PackCompared, PackBytes,
-      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
+      "avx512",
+      32,
+      4,
+      kTile,
+      int64_t{1} << 30,
+      PackFloats,
+      PackCompared,
+      PackBytes,
+      Expand,
+      Accumulate,
+      WriteFloats,
+      AffineFloats,
+      AddFloats,
+      MaxAffineFloats,
+      MaxFloats,
+      ConvRow<EightFloats>,
   };
   return kKernels;
 }

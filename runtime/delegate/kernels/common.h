@@ -23,7 +23,8 @@ inline uint32_t PackWord(const T* values, Zero zero, int64_t count) {
 }
 
 [[maybe_unused]] void PackBytes(const int8_t* values, int zero_point, int64_t channels, uint32_t* words) {
-  for (int64_t c = 0; c < channels; c += 32) words[c / 32] = PackWord(values + c, zero_point, Smaller(32, channels - c));
+  for (int64_t c = 0; c < channels; c += 32)
+    words[c / 32] = PackWord(values + c, zero_point, Smaller(32, channels - c));
 }
 
 inline uint32_t PackComparedWord(const float* values, const uint32_t* flips, const float* thresholds, int64_t count) {
@@ -155,8 +156,9 @@ inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t
     const ConvTap tap = FindTap(arguments, block, row, x);
     for (int64_t c = 0; c < channels; ++c) {
       Vector weights[3];
-      for (int column = 0; column < 3; ++column) weights[column] = Vector::Load(tap.filter + (column * channels + c) * 8);
-      // Unrolled, so that the sums stay in registers.
+      for (int column = 0; column < 3; ++column)
+        weights[column] = Vector::Load(tap.filter + (column * channels + c) * 8);
+        // Unrolled, so that the sums stay in registers.
 #pragma GCC unroll 16
       for (int in = 0; in < kPixels + 2; ++in) {
         const Vector number = Vector::Repeat(tap.map + in * arguments.channels_in + c);

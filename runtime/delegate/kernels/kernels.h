@@ -1,9 +1,9 @@
 // What an instruction set brings: the inner loops, behind one table of functions.
 //
-// Binary convolution. A map is stored as a row of units for each pixel; a unit holds the bits of `unit_channels` channels
-// in the form that the inner loop takes. A kernel counts, for a few pixels and 64 output channels at a time, the bits in
-// which map and filter differ; the lanes of its vectors are output channels. Maps carry their padding (zero bits, +1)
-// around them, so that the taps of a filter row lie next to one another and no kernel checks borders.
+// Binary convolution. A map is stored as a row of units for each pixel; a unit holds the bits of `unit_channels`
+// channels in the form that the inner loop takes. A kernel counts, for a few pixels and 64 output channels at a time,
+// the bits in which map and filter differ; the lanes of its vectors are output channels. Maps carry their padding (zero
+// bits, +1) around them, so that the taps of a filter row lie next to one another and no kernel checks borders.
 #ifndef LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
 #define LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
 

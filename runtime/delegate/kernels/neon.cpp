@@ -142,8 +142,8 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& NeonKernels() {
   static constexpr Kernels kKernels = {
-      "neon", 8, 1, kTile, 65535, PackFloats, PackCompared, PackBytes,
-      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
+      "neon", 8,          1,           kTile,        65535,     PackFloats,      PackCompared, PackBytes,
+      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats,    ConvRow<EightFloats>,
   };
   return kKernels;
 }

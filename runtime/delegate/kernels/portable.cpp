@@ -75,8 +75,22 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& PortableKernels() {
   static constexpr Kernels kKernels = {
-      "portable", 32, 4, 1, int64_t{1} << 30, PackFloats,   PackCompared, PackBytes,
-      Expand,     Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats, ConvRow<EightFloats>,
+      "portable",
+      32,
+      4,
+      1,
+      int64_t{1} << 30,
+      PackFloats,
+      PackCompared,
+      PackBytes,
+      Expand,
+      Accumulate,
+      WriteFloats,
+      AffineFloats,
+      AddFloats,
+      MaxAffineFloats,
+      MaxFloats,
+      ConvRow<EightFloats>,
   };
   return kKernels;
 }
