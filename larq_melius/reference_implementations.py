@@ -1,20 +1,20 @@
-"""What the two implementations chose under which these networks were trained: the authors' own, and the Larq Zoo's."""
+"""Details in which the two implementations that trained these networks differ: the authors' and the Larq Zoo's."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ReferenceImplementation:
-    """The details in which implementations of the same network differ, and which its weights depend on.
+    """The details in which implementations of one network differ, and on which its weights depend.
 
     Attributes:
-        name: What users select the convention by.
-        symmetric_padding: Whether windows of stride 2 are padded alike on both sides, and not as Keras' "same".
-        binary_pad_value: What a binarized map is padded with.
-        grouped_stem_pool: Size of the max pool, with stride 2, behind the grouped stem.
-        meliusnet_pool_padding: Keras' padding of the max pools in the transitions of MeliusNet, which matters where a
-            size is odd; those of Binary DenseNet drop the last row and column there, "valid".
-        input_batchnorm: Whether ResNetE normalizes the image by a batch norm of its own.
+        name: The value of ``convention=`` that selects it.
+        symmetric_padding: Whether windows of stride 2 are padded equally on both sides, unlike Keras' ``"same"``.
+        binary_pad_value: The number that pads a binarized map.
+        grouped_stem_pool: Window of the max pool, with stride 2, after the grouped stem.
+        meliusnet_pool_padding: Keras' padding of the max pools in MeliusNet's transitions, which matters for odd sizes;
+            Binary DenseNet always uses ``"valid"``, which drops the last row and column.
+        input_batchnorm: Whether ResNetE has a batch norm for the image.
         resnet_e_clip: Range of the straight-through estimator in ResNetE; every other network uses 1.3. The gradient
             of an activation passes where its absolute value is at most this.
         clip_weights: Whether the same range holds for the latent weights of binary convolutions: they get no gradient
@@ -33,7 +33,7 @@ class ReferenceImplementation:
 
 
 # The authors pad a binarized map with -1, which Larq Compute Engine does not know. Padding with +1 is its mirror image:
-# negating a batch norm and the kernel behind it turns one into the other.
+# negating a batch norm and the kernel after it turns one into the other.
 AUTHORS = ReferenceImplementation(
     "authors",
     symmetric_padding=True,
@@ -59,10 +59,10 @@ _CONVENTIONS = {convention.name: convention for convention in (AUTHORS, LARQ_ZOO
 
 
 def get_reference_implementation(name: str | ReferenceImplementation) -> ReferenceImplementation:
-    """Returns the convention of that name.
+    """The reference implementation that ``convention=`` names; an implementation stands for itself.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is none of that name.
     """
     if isinstance(name, ReferenceImplementation):
         return name

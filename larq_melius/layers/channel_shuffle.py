@@ -1,4 +1,4 @@
-"""The channel shuffle in front of a grouped convolution."""
+"""The channel shuffle before a grouped convolution."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ class ChannelShuffle(tf.keras.layers.Layer):
     """Interleaves the channels of ``groups`` equal parts of the feature map.
 
     The channels are viewed as a ``[groups, channels / groups]`` matrix, which is transposed and flattened, so
-    that each group of the convolution behind it sees early and late features (paper, section 3.2). The number of
+    that each group of the convolution after it sees early and late features (paper, section 3.2). The number of
     groups is the shuffle's own; it need not be that of the convolution.
 
     Args:

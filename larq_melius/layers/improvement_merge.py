@@ -11,8 +11,8 @@ class ImprovementMerge(tf.keras.layers.Layer):
 
     Called on ``[features, new, improvement]``: the features before the Dense Block, the channels that block
     added, and what the Improvement Block computed from both. The result is ``concat(features, new + improvement)``
-    (paper, section 3.1 and Figure 1a). Taking the two parts apart from each other, and not their concatenation,
-    makes the addition one of ``growth_rate`` channels without slicing or padding the whole map.
+    (paper, section 3.1 and Figure 1a). Since the two parts arrive separately instead of concatenated, only
+    ``growth_rate`` channels are added, without slicing or padding the whole map.
 
     Input shape: ``[(batch, height, width, c), (batch, height, width, g), (batch, height, width, g)]``.
     Output shape: ``(batch, height, width, c + g)``.

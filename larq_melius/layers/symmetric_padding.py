@@ -1,4 +1,4 @@
-"""Symmetric padding in front of a strided window."""
+"""Symmetric padding before a strided window."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 class SymmetricPadding2D(tf.keras.layers.Layer):
     """Pads for a window of odd size and stride 2, so that it starts ``window // 2`` pixels before the image.
 
-    The authors' frameworks pad both sides alike; Keras' ``padding="same"`` pads less at the start when the stride
+    The authors' frameworks pad both sides equally; Keras' ``padding="same"`` pads less at the start when the stride
     is 2, which shifts the result by a pixel. For an even size the last window never reaches the last padded
     row, so that row is left out: the result is the same, and Larq Compute Engine's converter, which turns an evenly
     padded, strided convolution into a shifted ``SAME`` one, leaves this one alone.

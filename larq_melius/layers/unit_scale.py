@@ -7,8 +7,8 @@ import tensorflow as tf
 class UnitScale(tf.keras.constraints.Constraint):
     """Sets a weight back to one after every update.
 
-    The authors' batch normalization of the input image stores a scale but holds it at one. Doing the same, and not
-    leaving the scale out, keeps the variables of both sides one to one.
+    The authors' batch norm of the image stores a scale but holds it at one. Keeping the scale, too, makes the variables
+    of both implementations correspond one to one.
     """
 
     def __call__(self, w: tf.Tensor) -> tf.Tensor:
