@@ -113,7 +113,10 @@ def test_padding_with_zeros_is_exact(kernel_size) -> None:
         {"kernel_quantizer": lq.quantizers.DoReFa()},
         {"kernel_quantizer": None},
     ],
-    ids=str,
+    # Not their str, which has the addresses of objects: those differ between the processes of xdist.
+    ids=lambda options: ", ".join(
+        f"{name}={getattr(value, '__name__', getattr(value, 'name', value))}" for name, value in options.items()
+    ),
 )
 def test_other_layers_are_left_alone(options: dict[str, Any]) -> None:
     tf.keras.utils.set_random_seed(4)
