@@ -1,26 +1,23 @@
-"""``larq-melius weights``: as users run it, and within this process, where starting TensorFlow each time takes long."""
+"""``larq-melius weights``."""
 
 import json
-import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import command_line
 import numpy as np
 import pytest
 import tensorflow as tf
+from command_line import run_process
 from reference_data import DATA
 
 import larq_melius as lm
 import larq_melius.converters
-from larq_melius.cli import cli
 from larq_melius.reference_implementations import AUTHORS
 from larq_melius.weights import cached_path, find_record, list_records, save_packed, store
-
-COMMAND = Path(sys.executable).with_name("larq-melius")
 
 #: Arguments, exit code, standard output and the lines of standard error.
 Run = Callable[..., tuple[int, str, list[str]]]
@@ -30,22 +27,16 @@ ADD = (*ADD, "--std", 90)
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command line in an empty folder, offline."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LARQ_MELIUS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("LARQ_MELIUS_OFFLINE", "1")
     monkeypatch.delenv("LARQ_MELIUS_MIRROR", raising=False)
-    # Somebody who sets this is left alone.
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
 
     def run_here(*arguments: object) -> tuple[int, str, list[str]]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            cli(["weights", *map(str, arguments)], prog_name="larq-melius")
-        printed = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return end.value.code, printed.out, printed.err.splitlines()
+        result = command_line.run("weights", *arguments)
+        return result.returncode, result.stdout, result.stderr.splitlines()
 
     return run_here
 
@@ -70,18 +61,10 @@ def fails(result: tuple[int, str, list[str]], code: int = 2) -> str:
 
 
 def test_as_users_run_it(tmp_path, own) -> None:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "LARQ_"))}
-    environment = {**clean, "LARQ_MELIUS_HOME": str(tmp_path / "home"), "LARQ_MELIUS_OFFLINE": "1"}
+    home = {"LARQ_MELIUS_HOME": str(tmp_path / "home"), "LARQ_MELIUS_OFFLINE": "1", "LARQ_MELIUS_MIRROR": None}
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [COMMAND, "weights", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return run_process("weights", *arguments, cwd=tmp_path, env=home)
 
     added = run(*ADD)
     assert (added.returncode, added.stderr) == (0, "")
@@ -98,16 +81,8 @@ def test_as_users_run_it(tmp_path, own) -> None:
 
 def test_help_does_without_tensorflow(tmp_path) -> None:
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     for command in ([], ["add"], ["import"], ["list"]):
-        result = subprocess.run(
-            [COMMAND, "weights", *command, "--help"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        result = run_process("weights", *command, "--help", cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
         assert result.returncode == 0, result.stderr
 
 
@@ -230,8 +205,10 @@ def test_damaged_registry_is_one_line(run, tmp_path) -> None:
 
 
 def test_traceback_on_request(run, monkeypatch) -> None:
-    with pytest.raises(ValueError, match="Unknown model"):
-        cli(["--traceback", "weights", "list", "MeliusNet99"], prog_name="larq-melius")
+    result = command_line.run("--traceback", "weights", "list", "MeliusNet99")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Traceback")
+    assert "ValueError: Unknown model" in result.stderr
 
 
 @pytest.fixture
