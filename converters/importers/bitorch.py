@@ -1,6 +1,6 @@
-"""Turns checkpoints of BITorch, the authors' PyTorch library, into networks of this zoo that compute the same function.
+"""Converts checkpoints of BITorch, the authors' PyTorch library, to networks of this zoo with the same function.
 
-BITorch pads signs with -1, our networks with +1, which ``binary_padding`` makes up for.
+BITorch pads binarized feature maps with -1, our networks with +1; ``binary_padding`` converts the weights.
 """
 
 import os
@@ -23,7 +23,7 @@ from larq_melius.weights.checks import abridge, naming_file
 
 State = Mapping[str, np.ndarray]
 
-# BITorch's residual networks do not normalize the image, and cannot be turned from a padding of -1 to +1.
+# BITorch's residual networks do not normalize the image, and their padding cannot be converted from -1 to +1.
 _RESIDUAL = replace(AUTHORS, binary_pad_value=-1.0, input_batchnorm=False)
 
 #: The convolution that every stem begins with.
@@ -60,19 +60,19 @@ def bitorch_to_keras(
     """Builds a network of the zoo with the weights of a BITorch checkpoint. Needs PyTorch to read it.
 
     The result computes what BITorch computes. In 32-bit arithmetic the two round differently, so that in some images
-    the input of a sign that is almost zero falls on its other side.
+    an activation that is almost zero gets the other sign.
 
-    A MeliusNet or Binary DenseNet becomes an ordinary network of the zoo. ResNetE and Bi-Real-Net cannot: the sums of
-    their last stage go into the signs, which a padding of +1 needs negated, and into the final ReLU, which needs them
-    as they are, and no weights of the same layers do both. They become networks that pad with BITorch's -1 and have no
-    batch norm of the image, which are right in Keras; but no binary convolution of Larq Compute Engine pads so, and the
-    export refuses them. Nor do their weights fit the zoo's own ResNetE, whose padding is another: keep the whole model.
+    A MeliusNet or Binary DenseNet becomes an ordinary network of the zoo. ResNetE and Bi-Real-Net cannot: a padding of
+    +1 would need the sums of their last stage negated where they are binarized, but unchanged in the final ReLU. They
+    become networks that pad with BITorch's -1 and do not normalize the image. These are exact in Keras, but Larq
+    Compute Engine has no binary convolution with that padding, so the export refuses them. Their weights do not fit the
+    zoo's own ResNetE, which pads with +1: save the whole model.
 
     Args:
         source: A state dict that ``torch.save`` wrote (``.pth``), or a checkpoint that holds one, such as PyTorch
-            Lightning's ``.ckpt``. No code that it may hold is run.
+            Lightning's ``.ckpt``. Code in the file is never run.
         model: Name of the network, such as ``"MeliusNet22"``; BITorch's ``ResnetE34`` is ``"BiRealNet34"``.
-        stem: The checkpoint's stem; read off the file by default.
+        stem: The checkpoint's stem; recognized by default.
         input_shape: Height, width and channels of the image; by default the network's usual size, and the file's
             channels.
         classifier_activation: Activation of the classifier; ``None`` for logits.
@@ -83,8 +83,8 @@ def bitorch_to_keras(
     Raises:
         ImportError: If PyTorch is not installed.
         OSError: If the file cannot be read.
-        ValueError: If there is no such network; if the file is damaged, wants to run code, or is from another network
-            or configuration; or if it is a MeliusNet of BITorch 0.4, which lacks the Improvement Blocks.
+        ValueError: If there is no such network; if the file is damaged, needs code to be run, or is from another
+            network or configuration; or if it is a MeliusNet of BITorch 0.4, which lacks the Improvement Blocks.
 
     Example:
         >>> network = bitorch_to_keras("meliusnet22.pth", "MeliusNet22")  # doctest: +SKIP
@@ -113,14 +113,15 @@ def convert_bitorch(state: State, model: tf.keras.Model) -> None:
     """Sets the weights of a network to those of a BITorch state dict.
 
     Args:
-        state: The tensors by name, in PyTorch's layout, as ``read_state`` returns them.
+        state: The tensors by name, as ``read_state`` returns them: kernels of the shape (filters, input channels,
+            height, width), the classifier's of the shape (classes, features).
         model: A binary network that this package's builders made with the top and the authors' convention, whose
             padding may also be -1. If the tensors do not fit, it stays as it is. A batch norm of the image, which
             BITorch lacks, is set to change nothing.
 
     Raises:
         ValueError: If a tensor is missing, has another shape than the network's layer, holds numbers that are not
-            finite, or is not used, or if the padding of the network cannot be had from BITorch's -1.
+            finite, or is not used, or if BITorch's padding of -1 cannot be converted to the network's.
     """
     remaining = _network(state)
     _check_improvement(remaining, model)
@@ -140,10 +141,10 @@ def convert_bitorch(state: State, model: tf.keras.Model) -> None:
 
 
 def _network(state: State) -> dict[str, np.ndarray]:
-    """The tensors of the network itself, by their names within it, without counters and second copies.
+    """The tensors of the network itself, by their names within it, without batch counters and copies.
 
     Raises:
-        ValueError: If there is no network, or something beside it.
+        ValueError: If there is no network, or if there are other tensors than its own.
     """
     # BITorch's training with distillation keeps the teacher in its checkpoints.
     own = {name: tensor for name, tensor in state.items() if not name.startswith("teacher.")}
@@ -169,7 +170,7 @@ def _without_copies(tensors: State) -> dict[str, np.ndarray]:
             continue
         original = name.replace("current_dense_block", f"features.DenseBlock_{max(stages, default=1)}", 1)
         if original not in tensors or not np.array_equal(tensor, tensors[original]):
-            raise ValueError(f"{name} does not repeat {original}, as it should")
+            raise ValueError(f"{name} does not repeat {original}, of which it should be a copy")
     return kept
 
 
@@ -212,7 +213,7 @@ def _stem_of(model: tf.keras.Model) -> str:
 
 
 def _path(layer: tf.keras.layers.Layer, stem: str) -> str:
-    """What BITorch calls the layer."""
+    """BITorch's name of a layer."""
     name = layer.name
     if name in _STEM_LAYERS[stem]:
         return f"features.{_STEM_LAYERS[stem][name]}"
@@ -248,7 +249,7 @@ def _take(
 
 
 def _mirror(layer: tf.keras.layers.Layer, arrays: list[np.ndarray], *, flip: bool) -> list[np.ndarray]:
-    """The weights of a layer, negated with ``flip``."""
+    """The weights of a layer; with ``flip``, those that negate its output, or that fit a negated input."""
     if isinstance(layer, lq.layers.QuantConv2D):
         return [with_sign(arrays[0], flip=flip)]
     if not flip:

@@ -1,12 +1,11 @@
-"""Turns checkpoints of the authors' BMXNet-v2 networks into networks of this zoo that compute the same function.
+"""Converts checkpoints of the authors' BMXNet-v2 networks to networks of this zoo that compute the same function.
 
-The two sides differ in how they write one function down, and the weights are changed for it without loss:
+The two implementations express the function differently, and the weights are converted without loss:
 
-- The authors' binary convolution ends in ``(h + n) / 2``, with ``h`` the sum of its ``n`` products of signs; ours ends
-  in ``h``. Each channel of their feature map is thus ``scale * x + offset`` of ours, with a scale of 1 or 1/2, through
-  all concatenations and additions up to the batch norms that read it. These take the map into their statistics.
-- The authors pad signs with -1, we with +1. Negating a binary convolution's kernel together with the batch norm in
-  front of it mirrors all of its signs, and the padding with them.
+- The authors' binary convolution returns ``(h + n) / 2``, with ``h`` the sum of its ``n`` products of signs; ours
+  returns ``h``. Each channel of their feature maps is thus ``scale * x + offset`` of ours, with a scale of 1 or 1/2,
+  through all concatenations and additions up to the batch norms that read it, whose statistics absorb both.
+- The authors pad binarized feature maps with -1, we with +1; ``binary_padding`` tells which layers to negate.
 """
 
 import os
@@ -66,17 +65,17 @@ def bmxnet_to_keras(
     """Builds a network of the zoo with the weights of a BMXNet-v2 checkpoint.
 
     The result is an ordinary network of the zoo, and computes what the authors' code computes. In 32-bit arithmetic
-    the two round differently, so that in a few images the input of a sign that is almost zero falls on its other side.
+    the two round differently, so that in a few images an activation that is almost zero gets the other sign.
 
     Args:
         source: A ``.params`` file that Gluon's ``save_parameters`` or ``export`` wrote.
         model: Name of the network, such as ``"MeliusNet22"``.
-        stem: The checkpoint's stem; read off the file by default.
+        stem: The checkpoint's stem; recognized by default.
         input_shape: Height, width and channels of the image; the network's usual ones by default.
         classifier_activation: Activation of the classifier; ``None`` for logits.
-        binary_pad_value: What the network pads binarized maps with: 1, or the authors' own -1, which Larq Compute
-            Engine does not run as a binary convolution. By default it is 1, and -1 for ResNetE and Bi-Real-Net (see
-            Raises). Weights saved from a network that pads with -1 are right in another such network only.
+        binary_pad_value: What the network pads binarized feature maps with: 1, or the authors' own -1, which Larq
+            Compute Engine does not run as a binary convolution. By default it is 1, but -1 for ResNetE and Bi-Real-Net
+            (see Raises). Weights of a network that pads with -1 only fit other networks that do.
 
     Returns:
         The network, with as many classes as the file has. It expects the images as the authors normalized them.
@@ -84,8 +83,8 @@ def bmxnet_to_keras(
     Raises:
         OSError: If the file cannot be read.
         ValueError: If there is no such network, the file is damaged or from another network or configuration, or the
-            network cannot be turned from a padding of -1 to one of +1. That is so for ResNetE and Bi-Real-Net: in the
-            last stage one sum goes into the signs, which need it negated, and into the final ReLU, which does not.
+            padding cannot be converted from -1 to +1. It cannot for ResNetE and Bi-Real-Net, where a padding of +1
+            would need the sums of the last stage negated where they are binarized, but unchanged in the final ReLU.
 
     Example:
         >>> network = bmxnet_to_keras("meliusnet22_1bit_best.params", "MeliusNet22")  # doctest: +SKIP
@@ -118,13 +117,14 @@ def convert_bmxnet(params: Params, model: tf.keras.Model) -> None:
     """Sets the weights of a network to those of a BMXNet-v2 checkpoint.
 
     Args:
-        params: The arrays of a ``.params`` file by name, as ``read_params`` returns them.
+        params: The arrays of a ``.params`` file by name, as ``read_params`` returns them: kernels of the shape
+            (filters, input channels, height, width), the classifier's of the shape (classes, features).
         model: A binary network that this package's builders made with the top and the authors' convention, whose
             padding may also be -1. If the arrays do not fit, it stays as it is.
 
     Raises:
         ValueError: If an array is missing, has another shape than the network's layer, holds numbers that are not
-            finite, or is not used, or if the padding of the network cannot be had from the authors' -1.
+            finite, or is not used, or if the authors' padding of -1 cannot be converted to the network's.
     """
     flipped = mirrored_layers(model)
     values = _match(_Checkpoint(params), model)
@@ -135,14 +135,16 @@ def convert_bmxnet(params: Params, model: tf.keras.Model) -> None:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the authors keep a layer of ours.
+    """Where the authors' network has a layer of ours.
+
+    Files of ``save_parameters`` name a layer's arrays by its path, exported files by its scope, kind and number.
 
     Attributes:
         layer: Our name of the layer.
-        path: The place in the structure of their network, which names its arrays in files of ``save_parameters``.
-        scope: The scope it is named in, and
-        kind: the kind of layer, and
-        number: its number within both, in the order of building, which name its arrays in exported files.
+        path: Its path in the structure of their network.
+        scope: The name scope it is built in.
+        kind: The kind of layer.
+        number: Its number among the layers of that scope and kind, in the order in which they are built.
     """
 
     layer: str
@@ -153,7 +155,7 @@ class _Place:
 
 
 class _Checkpoint:
-    """The arrays of a file by the place they belong to, whichever way they are named.
+    """The arrays of a file by their place in the network, whichever way the file names them.
 
     Attributes:
         params: The arrays by name.
@@ -196,10 +198,10 @@ class _Checkpoint:
         names: list[tuple[Hashable, str, str]] = []
         for name in self.params:
             if name.startswith("current_stage."):
-                # The authors' code leaves a second name for the last stage behind.
+                # The authors' code leaves an attribute behind that is a second name of the last stage.
                 original = name.replace("current_stage.", last_stage, 1)
                 if original not in self.params or not np.array_equal(self.params[name], self.params[original]):
-                    raise ValueError(f"{name} does not repeat {original}, as it should")
+                    raise ValueError(f"{name} does not repeat {original}, of which it should be a copy")
                 continue
             path, _, leaf = name.rpartition(".")
             names.append((path, leaf, name))
@@ -213,7 +215,7 @@ class _Checkpoint:
                 raise ValueError(f"{name} is no array of the authors' networks")
             place = (match["scope"] or "", match["kind"] or "sc_conv", int(match["number"] or 0))
             found.append((place, match["leaf"], name))
-        # What is outside of all scopes counts the layers of all networks that the process had built.
+        # Outside of all scopes, the numbers count on through all networks that a process builds.
         numbers: dict[tuple[str, str], list[int]] = {}
         for scope, kind, number in sorted({place for place, _, _ in found}):
             numbers.setdefault((scope, kind), []).append(number)
@@ -284,7 +286,7 @@ def _lacks_stem_output(names: set[str], checkpoint: _Checkpoint) -> bool:
 
 
 def _path(layer: tf.keras.layers.Layer, names: set[str]) -> str:
-    """Where the layer is in the authors' network, one with layers of these names."""
+    """The path of a layer in the authors' network, which has the layers of these names."""
     name = layer.name
     first = int(_IMAGE_BATCHNORM in names)
     # A convolution or a group of them, and unless it is a thumbnail's: batch norm, ReLU, pool.
@@ -343,7 +345,7 @@ def _kind(layer: tf.keras.layers.Layer) -> str:
 
 @dataclass(frozen=True)
 class _Affine:
-    """A feature map of the authors', ``scale * x + offset`` with ``x`` that of ours; both are (channels,)."""
+    """A feature map of the authors' as ``scale * x + offset`` of ours, ``x``; both have the shape (channels,)."""
 
     scale: np.ndarray
     offset: np.ndarray
@@ -364,7 +366,7 @@ class _Affine:
 def _fold(
     model: tf.keras.Model, values: Mapping[str, list[np.ndarray]], flipped: set[str]
 ) -> dict[str, list[np.ndarray]]:
-    """The weights of our layers, by name, from the authors' arrays."""
+    """The weights of our layers by name, converted from the authors' arrays in Keras' layout."""
     doubled = _doubled_layers(model)
     maps: dict[str, _Affine] = {}
     weights = {}
@@ -397,9 +399,10 @@ def _fold(
 
 
 def _doubled_layers(model: tf.keras.Model) -> set[str]:
-    """The last layers of the stem and of the transitions, if they have to be doubled.
+    """The last layers of the stem and of the transitions, in networks where their outputs have to be doubled.
 
-    They have to where the authors add half of a binary sum to them, and we add all of it, as in NaiveNet.
+    These are the ones where the authors add half of a binary convolution's sum to them, and we add all of it, such as
+    NaiveNet.
     """
     additions = [layer for layer in model.layers if isinstance(layer, tf.keras.layers.Add)]
     added = [before for addition in additions for before in input_layers(addition)]
@@ -413,9 +416,9 @@ def _doubled_layers(model: tf.keras.Model) -> set[str]:
 def _fold_batchnorm(
     layer: tf.keras.layers.Layer, arrays: list[np.ndarray] | None, before: _Affine, *, flip: bool
 ) -> list[np.ndarray]:
-    """The weights of a batch norm that reads our map and ends in what the authors', reading theirs, ends in.
+    """The weights of a batch norm that computes from our feature map what the authors' computes from theirs.
 
-    ``arrays`` are the authors', or ``None`` if they have no such layer and it must not change anything.
+    ``arrays`` are the authors' weights, or ``None`` if they have no such layer and ours has to be the identity.
     """
     channels = len(before.scale)
     epsilon = _IMAGE_EPSILON if layer.name == _IMAGE_BATCHNORM else _EPSILON
@@ -427,6 +430,6 @@ def _fold_batchnorm(
     if flip:
         gamma, beta = -gamma, with_sign(beta, flip=True)
     mean = (mean - before.offset) / before.scale
-    # So that the root of variance and epsilon is divided by the scale. It cannot be negative: no scale is above 1.
+    # sqrt(variance + epsilon) is divided by the scale. The result is not negative, since no scale is above 1.
     variance = variance / before.scale**2 + (epsilon / before.scale**2 - layer.epsilon)
     return [gamma, beta, mean, variance]

@@ -38,7 +38,7 @@ def import_weights(
 
     Returns:
         The network, which computes what the file's own project computes. ResNetE and Bi-Real-Net of the authors and of
-        BITorch keep their padding of -1, so their weights fit no other network, and LCE does not run them.
+        BITorch keep their padding of -1: their weights do not fit the zoo's networks, and LCE does not run them.
 
     Raises:
         ImportError: If the format needs a package that is not installed.
@@ -74,11 +74,11 @@ def _import(found: str, source: str | os.PathLike[str], model: str, options: dic
 
 
 def recognize_format(source: str | os.PathLike[str]) -> str:
-    """The format of a weight file, by its first bytes.
+    """Recognizes the format of a weight file by its first bytes.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If the file begins like none of them.
+        ValueError: If it is none of ``FORMATS``.
     """
     with Path(source).open("rb") as file:
         beginning = file.read(512)
@@ -88,8 +88,8 @@ def recognize_format(source: str | os.PathLike[str]) -> str:
     if beginning.startswith(_ZIP) and _first_member(beginning).endswith(b"/data.pkl"):
         return "bitorch"
     raise ValueError(
-        f"{source} is no weight file of BMXNet-v2 (.params), BITorch (.pth, .ckpt) or the Larq Zoo (.h5), as far as "
-        "its first bytes tell. Files of this package and of Keras need no import: pass them as weights=."
+        f"{source} is not a weight file of BMXNet-v2 (.params), BITorch (.pth, .ckpt) or the Larq Zoo (.h5): its first "
+        "bytes match none of them. Files of this package and of Keras need no import: pass them as weights=."
     )
 
 

@@ -20,18 +20,18 @@ def larq_zoo_to_keras(
     input_shape: tuple[int | None, ...] | None = None,
     classifier_activation: Any = "softmax",
 ) -> tf.keras.Model:
-    """Builds a network of the zoo, by the Larq Zoo's convention, with the weights of a file of the Larq Zoo.
+    """Builds a network of the zoo, in the Larq Zoo's convention, with the weights of a file of the Larq Zoo.
 
     The result computes what the Larq Zoo's own network computes. In 32-bit arithmetic the two may round differently, so
-    that in some images the input of a sign that is almost zero falls on its other side.
+    that in some images an activation that is almost zero gets the other sign.
 
     Args:
         source: The file (``.h5``).
         model: Name of the network, such as ``"MeliusNet22"``; the Larq Zoo's ``BinaryResNetE18`` is ``"ResNetE18"``.
-        stem: The stem of the network in the file; read off the file by default.
-        include_top: Whether the network ends in its classifier; by default, if the file has one.
-        input_shape: Height, width and channels of the image; by default the network's usual ones, or any size without
-            the top, and the file's channels.
+        stem: The stem of the network in the file; recognized by default.
+        include_top: Whether the network ends in its classifier; by default, it does if the file has one.
+        input_shape: Height, width and channels of the image; by default the network's usual size, or any size
+            without the top, and the file's channels.
         classifier_activation: Activation of the classifier; ``None`` for logits.
 
     Returns:

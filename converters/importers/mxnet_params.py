@@ -40,16 +40,16 @@ def read_params(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     Args:
         path: A file that Gluon's ``save_parameters`` or ``export``, ``mx.model.save_checkpoint`` or ``mx.nd.save``
-            wrote. Arrays on a GPU when they were saved are no different.
+            wrote, whether the arrays were on a GPU or not.
 
     Returns:
-        The arrays by name, in the order of the file, in the machine's byte order, with shapes and types as they were
-        saved. In exported files the names begin with ``arg:`` or ``aux:``.
+        The arrays by name, in the order of the file, in the machine's byte order, with the shapes and types that
+        were saved. In exported files the names begin with ``arg:`` or ``aux:``.
 
     Raises:
         OSError: If the file cannot be read.
         ValueError: If it is damaged or not such a file, or if it holds arrays without names, sparse arrays or a type
-            that NumPy lacks. No memory is set aside for what a damaged file merely claims to hold.
+            that NumPy lacks. Memory is only allocated for what the file is large enough to hold.
     """
     with naming_file(path):
         return _parse(Path(path).read_bytes())
@@ -79,7 +79,7 @@ class _Reader:
         return count
 
     def advance(self, size: int, what: str) -> int:
-        """Passes over bytes, and returns where they begin."""
+        """Skips bytes, and returns the position of the first."""
         if size > self.remaining:
             raise ValueError(f"the file ends within {what}: it needs {size} more bytes, and {self.remaining} are left")
         start = self.position
@@ -102,7 +102,7 @@ def _parse(data: bytes) -> dict[str, np.ndarray]:
     result: dict[str, np.ndarray] = {}
     for name, array in zip(names, arrays, strict=True):
         if name in result:
-            raise ValueError(f"the name {name!r} stands there twice")
+            raise ValueError(f"the name {name!r} appears twice")
         result[name] = array
     return result
 
@@ -133,7 +133,7 @@ def _read_array(reader: _Reader, what: str) -> np.ndarray:
     if math.prod(max(dimension, 1) for dimension in shape) * dtype.itemsize > _MAX_BYTES:
         raise ValueError(f"{what} claims the impossible shape {shape}")
     start = reader.advance(size * dtype.itemsize, f"{what} of shape {shape}")
-    # A byte other than 0 or 1 is no bool to NumPy, but true to MXNet.
+    # MXNet takes every byte but 0 as true; a NumPy bool must be 0 or 1.
     stored = np.dtype(np.uint8) if dtype.kind == "b" else dtype.newbyteorder("<")
     return np.frombuffer(reader.data, stored, size, start).astype(dtype).reshape(shape)
 

@@ -22,7 +22,7 @@ def read_state(source: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             PyTorch Lightning's ``.ckpt``) or ``"model"``.
 
     Returns:
-        The tensors in their own shapes and types, but for bfloat16, which NumPy lacks and becomes float32.
+        The tensors in their own shapes and types, except that bfloat16, which NumPy lacks, becomes float32.
 
     Raises:
         ImportError: If PyTorch is not installed.
@@ -38,7 +38,7 @@ def read_state(source: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         try:
             _check_archive(file)
             content = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # PyTorch names no kinds: it raises whatever a damaged file leads to
+        except Exception as error:  # PyTorch documents none: a damaged file can raise anything
             raise ValueError(_reason(source, error)) from error
     state = _state_dict(content)
     if not state or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
@@ -60,11 +60,11 @@ def _check_archive(file: BinaryIO) -> None:
 
 
 def _reason(source: str | os.PathLike[str], error: Exception) -> str:
-    # PyTorch's own advice for what it cannot unpickle safely, to let the file run its code, is not passed on.
+    # PyTorch's own message advises to let the file run its code, so it is not passed on.
     unpickling = isinstance(error, pickle.UnpicklingError)
     if not unpickling or "Unsupported operand" in str(error):
         details = "" if unpickling else f": {(str(error).splitlines() or [type(error).__name__])[0]}"
-        return f"{source} is no PyTorch file, or it is damaged{details}"
+        return f"{source} is not a PyTorch file, or it is damaged{details}"
     asked = re.search(r"GLOBAL (\S+)", str(error))
     return (
         f"{source} is refused: it holds more than tensors and plain values"

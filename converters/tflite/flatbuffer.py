@@ -15,7 +15,7 @@ _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).item
 
 
 class _AligningBuilder(flatbuffers.Builder):
-    """A builder that aligns constant data, which the generated Python code forgets."""
+    """A builder that aligns constant data, which TFLite's generated code does not."""
 
     def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803 - flatbuffers' names
         return super().StartVector(elemSize, numElems, _BUFFER_ALIGNMENT if elemSize == 1 else alignment)
@@ -34,7 +34,7 @@ def parse(data: bytes) -> Any:
     except Exception as error:  # the generated code raises whatever damaged offsets lead to
         raise ValueError(f"the TFLite flatbuffer is damaged: {error}") from error
     if not model.subgraphs:
-        raise ValueError("the TFLite flatbuffer is damaged: it holds no network")
+        raise ValueError("the TFLite flatbuffer is damaged: it holds no graph")
     if not all(_is_whole(model, graph) for graph in model.subgraphs):
         raise ValueError("the TFLite flatbuffer is damaged: operators or tensors are missing")
     return model
@@ -68,7 +68,7 @@ def operator_name(model: Any, operator: Any) -> str:
 
 
 def count_operators(data: bytes) -> Counter[str]:
-    """How often each operator stands in a flatbuffer.
+    """Counts the operators of a flatbuffer by name.
 
     Raises:
         ValueError: If the bytes are not a TFLite flatbuffer.
@@ -80,7 +80,7 @@ def count_operators(data: bytes) -> Counter[str]:
 def without_softmax(data: bytes) -> bytes:
     """The same network, ending in its logits.
 
-    A softmax saturates and hides differences. If the network ends in another operator, it comes back as it is.
+    A softmax saturates and hides differences. If the network ends in another operator, it is returned unchanged.
     """
     model = parse(data)
     graph = model.subgraphs[0]
@@ -94,14 +94,14 @@ def without_softmax(data: bytes) -> bytes:
 
 
 def name_tensors(model: Any, *, inputs: str, outputs: str) -> None:
-    """Names the first input and output tensor of a ``ModelT`` for people who look into the file."""
+    """Names the first input and output tensor of a ``ModelT``, as viewers of the file show them."""
     graph = model.subgraphs[0]
     graph.tensors[graph.inputs[0]].name = inputs
     graph.tensors[graph.outputs[0]].name = outputs
 
 
 def add_model_metadata(model: Any, name: str, data: bytes) -> None:
-    """Adds a named block of bytes to a ``ModelT``; interpreters that do not know the name pass it over."""
+    """Adds a named block of bytes to a ``ModelT``; interpreters ignore names they do not know."""
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(data, np.uint8)
     model.buffers.append(buffer)

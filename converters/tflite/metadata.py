@@ -72,7 +72,7 @@ class TFLiteMetadata:
 
 
 def add_metadata(data: bytes, metadata: TFLiteMetadata) -> bytes:
-    """Writes metadata, labels and a hash of the result into a TFLite flatbuffer, which stays as runnable as it was."""
+    """Writes metadata, labels and a hash of the result into a TFLite flatbuffer, whose network stays the same."""
     model = fb.parse(data)
     fb.name_tensors(model, inputs="image", outputs="predictions")
     fb.add_model_metadata(model, _METADATA_NAME, _encode(metadata))
@@ -89,7 +89,7 @@ def add_metadata(data: bytes, metadata: TFLiteMetadata) -> bytes:
 
 
 def read_metadata(data: bytes) -> TFLiteMetadata | None:
-    """Reads the metadata of an image classifier, by whichever tool it was written.
+    """Reads the metadata of an image classifier, whichever tool wrote it.
 
     Returns:
         The metadata, or ``None`` if the file has none or it does not describe one image as input.
@@ -143,7 +143,7 @@ def _decode(encoded: bytes, own: dict[str, Any], shape: tuple[int, ...], data: b
 
 
 def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
-    # One number stands for all channels.
+    # A single number applies to all channels.
     values = tuple(values) * channels if len(values) == 1 else tuple(values)
     if len(values) != channels:
         raise ValueError(f"the TFLite metadata normalizes {len(values)} channels, but the input has {channels}")
@@ -181,7 +181,7 @@ def _append_file(data: bytes, name: str, text: str) -> bytes:
     buffer = io.BytesIO(data)
     buffer.seek(0, io.SEEK_END)
     with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
-        # A fixed date makes the same model the same bytes.
+        # A fixed date makes the file reproducible.
         archive.writestr(zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0)), text)
     return buffer.getvalue()
 

@@ -276,14 +276,14 @@ def test_reads_bfloat16(files: Path) -> None:
         ("malicious.ckpt", r"malicious\.ckpt is refused: .* \(posix\.system\)"),
         ("malicious_legacy.pth", r"malicious_legacy\.pth is refused: .* \(posix\.system\)"),
         ("malicious.pkl", r"malicious\.pkl is refused: .* \(posix\.system\)"),
-        ("malicious4.pkl", r"malicious4\.pkl is no PyTorch file, or it is damaged"),
+        ("malicious4.pkl", r"malicious4\.pkl is not a PyTorch file, or it is damaged"),
         ("namespace.ckpt", r"namespace\.ckpt is refused: .* \(argparse\.Namespace\)"),
         ("module.pth", r"module\.pth is refused: .* \(torch\.nn\.modules\.conv\.Conv2d\)"),
         ("numbers.pth", r"numbers\.pth holds no state dict"),
         ("list.pth", r"list\.pth holds no state dict"),
-        ("truncated.pth", r"truncated\.pth is no PyTorch file, or it is damaged"),
-        ("text.pth", r"text\.pth is no PyTorch file, or it is damaged"),
-        ("empty.pth", r"empty\.pth is no PyTorch file, or it is damaged"),
+        ("truncated.pth", r"truncated\.pth is not a PyTorch file, or it is damaged"),
+        ("text.pth", r"text\.pth is not a PyTorch file, or it is damaged"),
+        ("empty.pth", r"empty\.pth is not a PyTorch file, or it is damaged"),
     ],
 )
 def test_refuses_other_files(name: str, message: str, files: Path) -> None:

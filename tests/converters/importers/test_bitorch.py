@@ -277,7 +277,7 @@ def test_formats_are_recognized(
 )
 def test_other_files_are_not(write: Callable[[Path], Any], tmp_path: Path) -> None:
     write(tmp_path / "weights")
-    with pytest.raises(ValueError, match=r"weights is no weight file of BMXNet-v2 .*pass them as weights="):
+    with pytest.raises(ValueError, match=r"weights is not a weight file of BMXNet-v2 .*pass them as weights="):
         import_weights(tmp_path / "weights", "MeliusNet22")
 
 

@@ -112,7 +112,7 @@ def _array(
         (params_file([_array(dtype=-1)], [b"a"]), "array 0 has the data type -1"),
         (params_file([ARRAY, ARRAY], [b"a"]), "2 arrays, but 1 names"),
         (params_file([ARRAY], [b"a", b"b"]), "1 arrays, but 2 names"),
-        (params_file([ARRAY, ARRAY], [b"a", b"a"]), "the name 'a' stands there twice"),
+        (params_file([ARRAY, ARRAY], [b"a", b"a"]), "the name 'a' appears twice"),
         (params_file([ARRAY], [b"\xff"]), "not UTF-8"),
         (params_file([ARRAY], [b"a"]) + b"\0", "1 bytes follow"),
         (

@@ -180,7 +180,7 @@ def test_remove_takes_the_file_that_was_named_and_no_other(run, own) -> None:
         (("remove", "MeliusNetTiny", "--tag", "digits"), "part of the package"),
         (("remove", "MeliusNet22", "--tag", "imagenet"), "is not on this machine"),
         (("remove", "MeliusNet42", "--tag", "imagenet"), "'larq-melius weights list MeliusNet42'"),
-        (("import", "text.npz", "--model", "MeliusNet22", "-o", "x.npz"), "text.npz is no weight file"),
+        (("import", "text.npz", "--model", "MeliusNet22", "-o", "x.npz"), "text.npz is not a weight file"),
         (("import", "types.params", "--model", "MeliusNet22", "-o", "x.npz"), "types.params"),
         (("import", "types.params", "--model", "MeliusNet22", "-o", "x.txt"), "must end in"),
         (("list", "MeliusNet99"), "Unknown model"),
