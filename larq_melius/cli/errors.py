@@ -16,8 +16,19 @@ class UserError(click.ClickException):
     exit_code = 2
 
 
-class OneLineErrors(click.Group):
-    """A group of commands that reports an error in one line, without click's usage text."""
+class Group(click.Group):
+    """A group of commands whose help describes each command in a whole sentence."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands, which click would cut to one line each."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        rows = [(name, command.get_short_help_str(limit=sys.maxsize)) for name, command in commands.items() if command]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class OneLineErrors(Group):
+    """The group of all commands: it reports an error in one line, without click's usage text."""
 
     def main(
         self,
@@ -30,6 +41,11 @@ class OneLineErrors(click.Group):
         """Runs the command line like click's own, except for how errors are shown."""
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            if not standalone_mode:
+                raise
+            click.echo(error.ctx.get_help() if error.ctx else "")
+            sys.exit(0)
         except click.ClickException as error:
             if not standalone_mode:
                 raise

@@ -2,7 +2,7 @@
 
 import click
 
-from larq_melius.cli.errors import one_line_errors
+from larq_melius.cli.errors import Group, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 set_option = click.option(
@@ -11,7 +11,7 @@ set_option = click.option(
 dataset_option = click.option("--dataset", help="Data set to train on in the place of the recipe's.")
 
 
-@click.group()
+@click.group(cls=Group)
 def recipes() -> None:
     """How the networks are trained."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from larq_melius.cli.errors import error_text, one_line_errors
+from larq_melius.cli.errors import Group, error_text, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=Group)
 def runs() -> None:
     """List, compare and plot trainings."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from larq_melius.cli.errors import UserError, one_line_errors
+from larq_melius.cli.errors import Group, UserError, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 from larq_melius.cli.publish import publish
@@ -18,7 +18,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _IMAGENET_CLASSES = 1000
 
 
-@click.group()
+@click.group(cls=Group)
 def weights() -> None:
     """List, fetch, check, convert, register and publish weight files."""
 

@@ -1,4 +1,4 @@
-"""Tables 1, 2 and 4 of the paper, with what the networks built here count to beside what it prints."""
+"""Tables 1 to 4 of the paper, with the counts of the networks built here beside what it prints."""
 
 import json
 import textwrap
@@ -29,6 +29,7 @@ class Column:
         count: What the paper's figures are compared with, if they can be counted.
         counted_form: Format of the counts.
         printed: Whether the paper prints it.
+        large: Whether it is about the larger of two networks in a row.
     """
 
     key: str
@@ -37,6 +38,7 @@ class Column:
     count: Callable[[Operations], float] | None = None
     counted_form: str = ".3f"
     printed: bool = True
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,16 @@ _COLUMNS = {
         Column("top1", "Top-1", ".1f"),
         Column("delta", "Delta", "+.1f"),
         Column("delta_of_method", "Delta of\nmethod", "+.1f"),
+    ),
+    3: (
+        Column("name", "Method"),
+        Column("bitwidth", "Bits\n(W/A)"),
+        Column("top1", "Top-1", ".1f"),
+        Column("size_mb", "MB", "g", _size_mib, ".2f"),
+        Column("ops_e8", "OPs\n(e8)", "#.3g", _ops_e8),
+        Column("top1_large", "Top-1", ".1f", large=True),
+        Column("size_mb_large", "MB", "g", _size_mib, ".2f", large=True),
+        Column("ops_e8_large", "OPs\n(e8)", "#.3g", _ops_e8, large=True),
     ),
     4: (
         Column("size_mb", "MB", "g", _size_mib, ".2f"),
@@ -216,14 +228,20 @@ def _table(printed: dict[str, Any], count: Callable[..., Operations]) -> PaperTa
     columns = _COLUMNS[printed["number"]]
     rows = []
     for row in printed["rows"]:
-        options = {option: row[option] for option in ("stem", "alpha") if option in row}
-        operations = count(row["network"], **options) if "network" in row else None
+        operations = {large: _count(row.get("large", {}) if large else row, count) for large in (False, True)}
         errata = {
             key: Erratum(row[key], erratum["correct"], erratum["explanation"])
             for key, erratum in row.get("errata", {}).items()
         }
-        rows.append(Row({column.key: _cell(column, row, operations) for column in columns}, errata))
+        cells = {column.key: _cell(column, row, operations[column.large]) for column in columns}
+        rows.append(Row(cells, errata))
     return PaperTable(printed["number"], printed["title"], columns, tuple(rows), tuple(printed["notes"]))
+
+
+def _count(row: dict[str, Any], count: Callable[..., Operations]) -> Operations | None:
+    if "network" not in row:
+        return None
+    return count(row["network"], **{option: row[option] for option in ("stem", "alpha") if option in row})
 
 
 def _cell(column: Column, row: dict[str, Any], operations: Operations | None) -> Any:
