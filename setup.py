@@ -136,6 +136,7 @@ DEV = [
     "ruff>=0.12,<1",
     "mypy>=1.15,<3",
     "import-linter>=2.9,<3",
+    "hypothesis>=6.100,<7",
     "build>=1.2,<2",
     "setuptools>=77",
     # Build the delegate and its tests.
