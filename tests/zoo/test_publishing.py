@@ -399,7 +399,7 @@ def test_damaged_checkpoints_are_refused(make: Callable[..., Any], checkpoint: P
         arrays = {name: archive[name] for name in archive}
     arrays["predictions/bias"][3] = np.nan
     np.savez(damaged, **arrays)
-    with pytest.raises(ValueError, match=r"damaged\.npz holds weights that are not finite"):
+    with pytest.raises(ValueError, match=r"damaged\.npz: predictions/bias holds numbers that are not finite"):
         make(checkpoint=damaged)
     assert [path.name for path in tmp_path.iterdir()] == ["damaged.npz"]
 

@@ -123,7 +123,7 @@ def test_tables(tmp_path):
         (("predict", "nothing.tflite", "zero.png"), "nothing.tflite"),
         (("predict", "zero.tflite", "zero.png"), "not a TFLite flatbuffer"),
         (("predict", "digits.tflite"), "Missing argument"),
-        (("tables", "3"), "'3' is not"),
+        (("tables", "5"), "'5' is not"),
         (("nonsense",), "No such command 'nonsense'"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
