@@ -11,7 +11,7 @@ from larq_melius.zoo.runs.log import EpochLog, read_rows
 
 SMALL = [
     *("--set", "model=MeliusNet", "--set", 'architecture={"num_blocks": [1, 1], "transition_filters": [64]}'),
-    *("--set", "epochs=1"),
+    *("--set", "epochs=1", "--set", "batch_size=128"),
 ]
 
 
@@ -37,6 +37,7 @@ def test_table_has_the_last_epochs_of_the_runs(tmp_path) -> None:
     arguments = ["ablation", "optimizer", "--dataset", "digits", "--seeds", 2, "-o", tmp_path, *SMALL]
     result = run(*arguments, "--json")
     assert result.returncode == 0, result.stderr
+    assert "Epoch 1/1" in result.stderr
     cases = json.loads(result.stdout)
     assert [case["case"]["label"] for case in cases] == ["RAdam", "Adam, warm-up", "SGD, warm-up"]
     for case, folder in zip(cases, ("radam", "adam-warm-up", "sgd-warm-up"), strict=True):

@@ -57,7 +57,7 @@ def test_network_exported_as_its_training_says(tmp_path, monkeypatch) -> None:
     """Digits are enlarged in another way than images of ImageNet, which the exported file has to know."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "a run"
-    settings = set_options([*SMALL, "epochs=2", "image_size=16", "warmup_epochs=0"])
+    settings = set_options([*SMALL, "epochs=2", "batch_size=64", "image_size=16", "warmup_epochs=0"])
     trained = run("train", "meliusnettiny", "-o", folder, *settings)
     assert trained.returncode == 0, trained.stderr
     for line in trained.stdout.splitlines()[-2:]:

@@ -68,7 +68,7 @@ def test_as_users_run_it(tmp_path, own) -> None:
 
     added = run(*ADD)
     assert (added.returncode, added.stderr) == (0, "")
-    fetched = run("fetch", "MeliusNetTiny", "--tag", "pets")
+    fetched = command_line.run("weights", "fetch", "MeliusNetTiny", "--tag", "pets", cwd=tmp_path, env=home)
     assert Path(fetched.stdout.strip()).read_bytes() == own.read_bytes()
     assert fetched.stderr == ""
     missing = run("fetch", "MeliusNet22")
