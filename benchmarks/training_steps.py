@@ -9,11 +9,9 @@ import click
 
 from larq_melius.zoo.data import load_data, training_batches
 from larq_melius.zoo.recipes import load_recipe
-from larq_melius.zoo.training.flips import FlipCounter
-from larq_melius.zoo.training.network import training_network
+from larq_melius.zoo.training.network import precision, training_network
 from larq_melius.zoo.training.optimization import learning_rate, optimizer_for
-from larq_melius.zoo.training.precision import precision
-from larq_melius.zoo.training.steps import Steps
+from larq_melius.zoo.training.steps import FlipCounter, Steps
 
 
 @click.command()

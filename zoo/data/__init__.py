@@ -2,7 +2,7 @@
 
 from larq_melius.zoo.data.augmentation import AUGMENTATIONS
 from larq_melius.zoo.data.image_dataset import ImageDataset, Shard
-from larq_melius.zoo.data.load import list_datasets, load_data
+from larq_melius.zoo.data.load import load_data
 from larq_melius.zoo.data.pipeline import evaluation_batches, training_batches
 
 __all__ = [
@@ -10,7 +10,6 @@ __all__ = [
     "ImageDataset",
     "Shard",
     "evaluation_batches",
-    "list_datasets",
     "load_data",
     "training_batches",
 ]

@@ -1,4 +1,4 @@
-"""Data sets that are small enough to be in memory: the embedded digits, and random images."""
+"""Data sets in memory: scikit-learn's digits, and random images."""
 
 from collections.abc import Mapping
 
@@ -14,11 +14,11 @@ _SYNTHETIC_CLASSES = 1000
 
 
 class ArraySource:
-    """Examples from arrays.
+    """Reads examples from arrays.
 
     Args:
-        splits: Images, uint8 ``(images, height, width, channels)``, and classes, ``(count,)``, by split. Where there
-            are fewer images than classes, they are used again from the first one on.
+        splits: Images, uint8 ``(images, height, width, channels)``, and classes, int ``(count,)``, by split. If there
+            are fewer images than labels, the images repeat.
     """
 
     def __init__(self, splits: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -26,10 +26,10 @@ class ArraySource:
 
     def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
         if files.count > 1:
-            raise ValueError("These images are in no files to share: set shard_by=examples.")
+            raise ValueError("These images are not stored in files that hosts could share: set shard_by=examples.")
         images, labels = self._splits[split]
         order = np.arange(len(labels)) if seed is None else np.random.default_rng(seed).permutation(len(labels))
-        # The arrays are constants of the graph, which a permutation of its own each epoch would copy.
+        # Only the order is shuffled: shuffled images would be copied into the graph of every epoch.
         pixels, classes = tf.constant(images), tf.constant(labels, tf.int64)
         return tf.data.Dataset.from_tensor_slices(order).map(
             lambda index: (pixels[index % len(images)], classes[index])
@@ -40,7 +40,7 @@ class ArraySource:
 
 
 def load_digits(image_size: int | None) -> ImageDataset:
-    """scikit-learn's handwritten digits, 8x8 pixels, in a training, a validation and a test part.
+    """Loads scikit-learn's handwritten digits, 8x8 grayscale pixels, split into train, validation and test.
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -55,7 +55,7 @@ def load_digits(image_size: int | None) -> ImageDataset:
 
 
 def load_synthetic(image_size: int | None) -> ImageDataset:
-    """Random RGB images of random classes, to measure how fast a network trains without reading anything."""
+    """Creates random RGB images of random classes, to measure training speed without reading files."""
     side = image_size or 224
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (_SYNTHETIC_IMAGES, side, side, 3), "uint8")

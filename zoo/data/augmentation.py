@@ -1,7 +1,8 @@
-"""Random changes to training images.
+"""Random augmentation of training images.
 
-Each function takes an image (bytes of a JPEG, or uint8 pixels), a seed of two integers, the shape and the preprocessing
-that the network wants, and gives float32 pixels of 0 to 255 in that shape. The same seed gives the same image.
+Each function takes an image (bytes of a JPEG, or uint8 pixels ``(height, width, channels)``), a seed of two integers,
+and the shape and preprocessing of the network's input, and returns float32 pixels from 0 to 255 in that shape. The same
+seed gives the same image.
 """
 
 from collections.abc import Callable
@@ -18,11 +19,11 @@ Augmentation = Callable[[tf.Tensor, tf.Tensor, Shape, Preprocessing], tf.Tensor]
 _AREA = (0.08, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
 _ATTEMPTS = 10
-#: Pixels that a small image is moved by at most, to either side.
+#: Largest shift of a small image, in pixels.
 _SHIFT = 4
 _JITTER = 0.4
 _LIGHTING = 0.1
-# Principal components of ImageNet's colors on the scale 0 to 255 (Krizhevsky et al., 2012), as GluonCV has them.
+# Principal components of ImageNet's colors from 0 to 255 (Krizhevsky et al., 2012), with GluonCV's values.
 _EIGENVALUES = (55.46, 4.794, 1.148)
 _EIGENVECTORS = (
     (-0.5675, 0.7192, 0.4009),
@@ -32,7 +33,7 @@ _EIGENVECTORS = (
 
 
 def random_resized_crop(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
-    """A window of random area and aspect ratio, resized, and flipped half of the time (paper, section 4.1)."""
+    """Crops a random area with a random aspect ratio, resizes it, and flips half of the images (paper, section 4.1)."""
     seeds = _split(seed, 2)
     begin, size = _random_window(image_size(image), seeds[0])
     window = crop(image, begin, size, shape[2])
@@ -41,11 +42,11 @@ def random_resized_crop(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preproc
 
 
 def color_jittered_crop(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
-    """The same, with GluonCV's jitter of colors and lighting noise, for the 32-bit networks of section 4.2."""
+    """Adds GluonCV's color jitter and lighting noise, for the 32-bit networks of section 4.2."""
     seeds = _split(seed, 3)
     image = random_resized_crop(image, seeds[0], shape, preprocessing)
     brightness, contrast, saturation = tf.unstack(tf.random.stateless_uniform([3], seeds[1], 1 - _JITTER, 1 + _JITTER))
-    # GluonCV takes these three in random order, but they commute.
+    # GluonCV applies these three in random order, but they commute.
     image *= brightness
     image = _blend(image, tf.reduce_mean(tf.image.rgb_to_grayscale(image)), contrast)
     image = _blend(image, tf.image.rgb_to_grayscale(image), saturation)
@@ -54,27 +55,27 @@ def color_jittered_crop(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preproc
 
 
 def shifted(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
-    """The whole image, moved by some pixels in front of black."""
+    """Shifts the whole image by a few pixels, over black."""
     whole = central_crop(image, shape, preprocessing)
     padded = tf.pad(whole, [[_SHIFT, _SHIFT], [_SHIFT, _SHIFT], [0, 0]])
     return tf.image.stateless_random_crop(padded, shape, seed)
 
 
 def shifted_and_flipped(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
-    """The same, flipped half of the time: the usual augmentation of CIFAR."""
+    """Shifts images and flips half of them: the usual augmentation of CIFAR."""
     seeds = _split(seed, 2)
     moved = shifted(image, seeds[0], shape, preprocessing)
     return tf.image.stateless_random_flip_left_right(moved, seeds[1])
 
 
 def distorted(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
-    """The whole image, slightly turned, zoomed, sheared and shifted, as suits handwriting."""
+    """Slightly rotates, zooms, shears and shifts the whole image, as suits handwriting."""
     whole = central_crop(image, shape, preprocessing)
     return tf.ensure_shape(distort(whole[tf.newaxis], seed)[0], shape)
 
 
 def unchanged(image: tf.Tensor, seed: tf.Tensor, shape: Shape, preprocessing: Preprocessing) -> tf.Tensor:
-    """The image as networks are evaluated on it."""
+    """Prepares the image as for evaluation."""
     return central_crop(image, shape, preprocessing)
 
 
@@ -96,7 +97,7 @@ def find_augmentation(name: str, channels: int) -> Augmentation:
         channels: Channels of the images.
 
     Raises:
-        ValueError: If there is none, or it is not for such images.
+        ValueError: If there is none, or it cannot be applied to such images.
     """
     if name not in AUGMENTATIONS:
         raise ValueError(f"Unknown augmentation {name!r}; choose one of {', '.join(AUGMENTATIONS)}.")
@@ -106,10 +107,10 @@ def find_augmentation(name: str, channels: int) -> Augmentation:
 
 
 def _random_window(whole: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """First pixel and size, both ``(2,)``, of a random window of an image of the size ``whole``.
+    """First pixel and size, both int32 ``(2,)``, of a random window in an image of size ``whole``, ``(2,)``.
 
-    It is drawn as the authors' MXNet draws it, with areas spread evenly. TensorFlow's own op,
-    ``tf.image.stateless_sample_distorted_bounding_box``, prefers small windows: by a sixth on the average.
+    Areas are uniform, as in the authors' MXNet. Those of TensorFlow's own op,
+    ``tf.image.stateless_sample_distorted_bounding_box``, are smaller by a sixth on average.
     """
     height, width = tf.unstack(tf.cast(whole, tf.float32))
     draws = tf.random.stateless_uniform([5, _ATTEMPTS], seed)
@@ -118,7 +119,7 @@ def _random_window(whole: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
     aspect = tf.where(draws[2] < 0.5, aspect, 1 / aspect)
     sizes = tf.maximum(tf.round(tf.sqrt([area / aspect, area * aspect])), 1.0)
     begins = tf.floor(draws[3:] * ([[height], [width]] - sizes + 1))
-    # If no attempt fits into the image, as where that is very long, it is the central square.
+    # If no attempt fits into the image, which may be very long, use the central square.
     side = tf.minimum(height, width)
     sizes = tf.concat([sizes, [[side], [side]]], 1)
     begins = tf.concat([begins, [[(height - side) // 2], [(width - side) // 2]]], 1)

@@ -1,7 +1,7 @@
-"""From encoded bytes to the pixels of a part of an image.
+"""Decodes, crops and resizes images.
 
-What is called an image here is either the bytes of a JPEG, of which a part can be decoded by itself, or the uint8
-pixels, ``(height, width, channels)``, of any other.
+An image here is either the bytes of a JPEG, which can be decoded in part, or the decoded uint8 pixels of any other
+format, ``(height, width, channels)``.
 """
 
 from collections.abc import Callable
@@ -10,20 +10,20 @@ import tensorflow as tf
 
 from larq_melius.preprocessing import Preprocessing
 
-#: TensorFlow's names of Pillow's filters, and how far these reach, in pixels of the smaller of the two images.
+#: TensorFlow's names of Pillow's filters, and their radius in pixels of the smaller of the two images.
 _KERNELS = {"bilinear": ("triangle", 1.0), "bicubic": ("keyscubic", 2.0), "box": ("box", 0.5)}
-#: The exact transform, as in Pillow and OpenCV; TensorFlow's own choice is off by one in every pixel.
+#: The accurate transform, as in Pillow and OpenCV; TensorFlow's default differs by one in many pixels.
 _DCT = "INTEGER_ACCURATE"
 
 
 def with_image(record: tf.Tensor, channels: int, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    """Calls ``function`` with the image that ``record`` holds: the bytes of a JPEG as they are, pixels otherwise.
+    """Calls ``function`` with the image in ``record``: the bytes of a JPEG, or the decoded pixels of another format.
 
     Args:
-        record: Encoded bytes of any format that TensorFlow reads, or pixels. Names of files do not matter: ImageNet
-            has a PNG that is called JPEG.
-        channels: 1 for gray, 3 for RGB.
-        function: Gives the same type and shape for both.
+        record: Encoded bytes of any format that TensorFlow reads, or pixels. File names do not matter: ImageNet has a
+            PNG file named JPEG.
+        channels: 1 for grayscale, 3 for RGB.
+        function: Returns the same type and shape for both.
     """
     if record.dtype != tf.string:
         return function(record)
@@ -35,18 +35,18 @@ def with_image(record: tf.Tensor, channels: int, function: Callable[[tf.Tensor],
 
 
 def image_size(image: tf.Tensor) -> tf.Tensor:
-    """Height and width, ``(2,)``; of a JPEG, only the header is read for that."""
+    """Height and width, int32 ``(2,)``; of a JPEG, only the header is read."""
     return tf.io.extract_jpeg_shape(image)[:2] if image.dtype == tf.string else tf.shape(image)[:2]
 
 
 def crop(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, channels: int) -> tf.Tensor:
-    """A window of an image; of a JPEG, no more than the window is decoded.
+    """Crops a window out of an image; of a JPEG, only the window is decoded.
 
     Args:
         image: Bytes of a JPEG, or pixels.
-        begin: Row and column of the window's first pixel, int32.
-        size: Height and width of the window, int32.
-        channels: 1 for gray, 3 for RGB.
+        begin: Row and column of the window's first pixel, int32 ``(2,)``.
+        size: Height and width of the window, int32 ``(2,)``.
+        channels: 1 for grayscale, 3 for RGB.
 
     Returns:
         uint8 pixels ``(height, width, channels)``.
@@ -60,35 +60,35 @@ def crop(image: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, channels: int) -> 
 def resize(
     pixels: tf.Tensor, begin: tf.Tensor, size: tf.Tensor, shape: tuple[int, int, int], preprocessing: Preprocessing
 ) -> tf.Tensor:
-    """Resizes a part of an image, with the filters of Pillow, so as ``larq_melius.images`` does.
+    """Resizes a part of an image with Pillow's filters, as ``larq_melius.images`` does.
 
     Args:
         pixels: ``(height, width, channels)``.
-        begin: Upper and left edge of the part, float32: it need not begin at a whole pixel.
-        size: Height and width of the part, float32.
+        begin: Top and left edge of the part, float32 ``(2,)``: it may start between pixels.
+        size: Height and width of the part, float32 ``(2,)``.
         shape: Height, width and channels of the result.
         preprocessing: Interpolation.
 
     Returns:
-        float32 pixels of 0 to 255 in ``shape``.
+        float32 pixels from 0 to 255 in ``shape``.
     """
     scale = tf.constant(shape[:2], tf.float32) / size
     kernel, _ = _KERNELS[preprocessing.interpolation]
-    # What tf.image.resize calls, too, but for the part that it cannot take.
+    # tf.image.resize calls this op, too, but cannot take a part.
     resized = tf.raw_ops.ScaleAndTranslate(
         images=pixels[tf.newaxis],
         size=shape[:2],
         scale=scale,
         translation=-begin * scale,
         kernel_type=kernel,
-        # Without that, small images of large ones depend on single pixels.
+        # Otherwise, images that shrink would depend on single pixels.
         antialias=True,
     )
     return tf.ensure_shape(tf.clip_by_value(resized[0], 0.0, 255.0), shape)
 
 
 def central_crop(image: tf.Tensor, shape: tuple[int, int, int], preprocessing: Preprocessing) -> tf.Tensor:
-    """The central part of an image in the aspect ratio of ``shape``, as networks are evaluated on (paper, section 4.1).
+    """Crops the center in the aspect ratio of ``shape`` and resizes it, as for evaluation (paper, section 4.1).
 
     Args:
         image: Bytes of a JPEG, or pixels.
@@ -100,7 +100,7 @@ def central_crop(image: tf.Tensor, shape: tuple[int, int, int], preprocessing: P
     """
     if image.dtype == tf.string or preprocessing.crop_fraction != 1.0:
         return _central_part(image, shape, preprocessing)
-    # Small images mostly are what the network takes, and resizing them to what they are is most of their work.
+    # Small images mostly have the right size already, and resizing would be most of the work.
     if image.shape.is_fully_defined():
         return tf.cast(image, tf.float32) if image.shape == shape else _central_part(image, shape, preprocessing)
     return tf.cond(
@@ -116,7 +116,7 @@ def _central_part(image: tf.Tensor, shape: tuple[int, int, int], preprocessing: 
     width = tf.minimum(whole[1], whole[0] * aspect) * preprocessing.crop_fraction
     size = tf.stack([width / aspect, width])
     begin = (whole - size) / 2
-    # Pillow's filters also see pixels around the part, as far as they reach.
+    # Pillow's filters also read pixels around the part, within their radius.
     _, reach = _KERNELS[preprocessing.interpolation]
     margin = tf.math.ceil(reach * tf.maximum(size / tf.constant(shape[:2], tf.float32), 1.0))
     first = tf.maximum(tf.floor(begin) - margin, 0.0)

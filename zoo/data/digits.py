@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits as images, in a split that never changes."""
+"""Scikit-learn's handwritten digits as images, in a fixed split."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from larq_melius.preprocessing import Preprocessing
 
 CLASSES = tuple("0123456789")
 
-#: Largest value of a pixel in the data set: the number of black pixels among the 4x4 it was averaged from.
+#: Largest value of a pixel in the data set: the number of ink pixels in the 4x4 block it stands for.
 _LARGEST_VALUE = 16
 _SPLIT_SEED = 2020
 _TEST_SHARE = 0.25
@@ -17,7 +17,7 @@ _VALIDATION_SHARE = 0.2
 
 
 class Part(NamedTuple):
-    """One part of the data set.
+    """A split of the data set.
 
     Attributes:
         images: uint8, ``(count, 8, 8, 1)``, 0 (paper) to 255 (ink).
@@ -30,12 +30,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class DigitsSplit:
-    """The 1797 images in three parts of equal class shares.
+    """The 1797 images in three stratified splits.
 
     Attributes:
-        train: What the weights are fitted to, and the normalization computed from.
-        validation: What the architecture and all hyper-parameters are chosen by.
-        test: What the finished network is evaluated on, and nothing else.
+        train: For the weights and the normalization.
+        validation: For the choice of architecture and hyperparameters.
+        test: For the evaluation of the finished network, and nothing else.
     """
 
     train: Part
@@ -44,9 +44,9 @@ class DigitsSplit:
 
 
 def load_digits_split() -> DigitsSplit:
-    """Loads the digits that come with scikit-learn, and splits them by a fixed seed.
+    """Loads the digits that come with scikit-learn, and splits them with a fixed seed.
 
-    A quarter is the test part, and a fifth of the rest the validation part.
+    A quarter is the test split, and a fifth of the rest the validation split.
 
     Raises:
         ImportError: If scikit-learn is not installed.
@@ -73,8 +73,8 @@ def load_digits_split() -> DigitsSplit:
 
 
 def digits_preprocessing(train_part: Part) -> Preprocessing:
-    """How digits become inputs, from the pixels of the training part."""
-    # The data set was itself made by averaging areas, of bitmaps of 32x32 pixels.
+    """The preprocessing of digits, with the mean and standard deviation of the training split."""
+    # The data set itself was made from 32x32 bitmaps by averaging areas.
     return Preprocessing(
         mean=(round(float(train_part.images.mean()), 3),),
         std=(round(float(train_part.images.std()), 3),),
@@ -84,5 +84,5 @@ def digits_preprocessing(train_part: Part) -> Preprocessing:
 
 
 def to_pixels(values: np.ndarray) -> np.ndarray:
-    """Maps the data set's values, 0 to 16 in ``(count, 8, 8)``, to uint8 pixels, 0 to 255 in ``(count, 8, 8, 1)``."""
+    """Converts values from 0 to 16, ``(count, 8, 8)``, to uint8 pixels from 0 to 255, ``(count, 8, 8, 1)``."""
     return np.rint(values * (255 / _LARGEST_VALUE)).astype("uint8")[..., np.newaxis]

@@ -16,16 +16,16 @@ SHIFT = 0.8
 
 
 def distort(images: Any, seed: Any) -> tf.Tensor:
-    """Turns, zooms, shears and shifts each image about its center by amounts of its own.
+    """Rotates, zooms, shears and shifts each image about its center by random amounts of its own.
 
-    The largest amounts were chosen by the validation part.
+    The ranges were chosen on the validation split.
 
     Args:
-        images: Pixels, ``(batch, height, width, channels)``; what moves into view is 0.
-        seed: Two integers; the same ones give the same result.
+        images: Pixels, ``(batch, height, width, channels)``; pixels from outside the image are 0.
+        seed: Two integers; the same seed gives the same result.
 
     Returns:
-        float32 images of the same shape, interpolated linearly.
+        float32 images, ``(batch, height, width, channels)``, interpolated bilinearly.
     """
     images = tf.cast(images, tf.float32)
     count, height, width = tf.unstack(tf.shape(images)[:3])

@@ -1,4 +1,4 @@
-"""Images in folders named after their classes."""
+"""Images in folders that are named after their classes."""
 
 import os
 from pathlib import Path
@@ -7,19 +7,17 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.preprocessing import IMAGENET
-from larq_melius.zoo.data.classes import readable
-from larq_melius.zoo.data.corruption import find_corrupt_position
-from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard
+from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard, find_corrupt_position, readable_names
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 _VALIDATION = ("validation", "val", "test")
 
 
 class FolderSource:
-    """Examples from image files. How EXIF data says that they are to be turned is not heeded.
+    """Reads image files. EXIF orientation is ignored.
 
     Args:
-        splits: Paths and classes by split.
+        splits: Paths and class indices by split.
     """
 
     def __init__(self, splits: dict[str, tuple[list[str], list[int]]]) -> None:
@@ -41,17 +39,17 @@ class FolderSource:
 
 
 def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageDataset:
-    """The images of ``data_dir/train/CLASS/`` and ``data_dir/validation/CLASS/`` (or ``val``, or ``test``).
+    """Loads the images of ``data_dir/train/CLASS/`` and ``data_dir/validation/CLASS/`` (or ``val``, or ``test``).
 
-    Beside a validation part, ``data_dir/test/CLASS/`` is the test part. Folders named after ImageNet's WordNet ids get
-    the names of its classes, in its order.
+    If there is a validation folder, ``data_dir/test/CLASS/`` is the test split. Classes named by ImageNet's WordNet ids
+    get its names and order.
 
     Raises:
         OSError: If a folder cannot be read.
-        ValueError: If a folder or its images are missing, a file is no image, or the splits have other classes.
+        ValueError: If a folder or its images are missing, a file is not an image, or splits differ in their classes.
     """
     if data_dir is None:
-        raise ValueError("The data set 'folder' needs --data-dir, the folder with train/ and validation/ in it.")
+        raise ValueError("The data set 'folder' needs --data-dir, the folder that contains train/ and validation/.")
     root = Path(data_dir).expanduser()
     validation = next((root / name for name in _VALIDATION if (root / name).is_dir()), None)
     if not (root / "train").is_dir() or validation is None:
@@ -65,13 +63,13 @@ def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None)
     splits = {split: _images(folder, names) for split, folder in folders.items()}
     side = image_size or 224
     sizes = {split: len(paths) for split, (paths, _) in splits.items()}
-    return ImageDataset("folder", readable(names), (side, side, 3), IMAGENET, sizes, FolderSource(splits))
+    return ImageDataset("folder", readable_names(names), (side, side, 3), IMAGENET, sizes, FolderSource(splits))
 
 
 def _class_folders(folder: Path) -> list[str]:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not names:
-        raise ValueError(f"{folder} has no folders named after classes in it.")
+        raise ValueError(f"{folder} has no folders named after classes.")
     return names
 
 

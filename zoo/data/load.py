@@ -1,4 +1,4 @@
-"""Data sets by name."""
+"""Loads data sets by name."""
 
 import os
 
@@ -7,30 +7,23 @@ from larq_melius.zoo.data.folders import load_folder
 from larq_melius.zoo.data.image_dataset import ImageDataset
 from larq_melius.zoo.data.tfds import load_tfds
 
-_NAMES = ("imagenet2012", "cifar10", "cifar100", "mnist", "folder", "digits", "synthetic")
-
-
-def list_datasets() -> tuple[str, ...]:
-    """Names that ``load_data`` takes, beside those of the other data sets of tensorflow-datasets."""
-    return _NAMES
-
 
 def load_data(
     name: str, *, data_dir: str | os.PathLike[str] | None = None, image_size: int | None = None
 ) -> ImageDataset:
-    """Loads a data set of images that each belong to one class.
+    """Loads a data set of images with one class each.
 
     Args:
-        name: ``"imagenet2012"``, ``"cifar10"``, ``"cifar100"``, ``"mnist"`` or any other such data set of
-            tensorflow-datasets (``"my_set:1.0.0"`` is that version of one), ``"folder"`` (``train/CLASS/`` and
+        name: ``"imagenet2012"``, ``"cifar10"``, ``"cifar100"``, ``"mnist"`` or any other data set of
+            tensorflow-datasets (optionally with a version, ``"my_set:1.0.0"``), ``"folder"`` (``train/CLASS/`` and
             ``validation/CLASS/`` in ``data_dir``), ``"digits"`` (scikit-learn's) or ``"synthetic"`` (random images).
-        data_dir: Where tensorflow-datasets keeps it, or the folder of the images.
-        image_size: Side of the images in pixels; the data set's own, or 224, if ``None``.
+        data_dir: The folder of tensorflow-datasets, or of the images.
+        image_size: Height and width of the network's input in pixels; by default the data set's own, or 224.
 
     Raises:
         ImportError: If a package of the extra ``train`` is missing.
-        OSError: If the data set cannot be had.
-        ValueError: If there is no such data set, or it is of another kind.
+        OSError: If the data set cannot be read or downloaded.
+        ValueError: If there is no such data set, or it does not consist of images with one class each.
     """
     if image_size is not None and image_size < 1:
         raise ValueError(f"image_size must be at least 1, got {image_size}.")

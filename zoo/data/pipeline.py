@@ -1,4 +1,4 @@
-"""Batches for training and evaluation, the same ones for the same seed, on one host or many."""
+"""Batches for training and evaluation, reproducible by seed on any number of hosts."""
 
 import tensorflow as tf
 
@@ -21,29 +21,29 @@ def training_batches(
     shard: Shard = WHOLE,
     shard_by: str = "examples",
 ) -> tf.data.Dataset:
-    """The batches of one epoch.
+    """Builds the training batches of one epoch.
 
-    Order and augmentation follow from ``seed``, ``epoch`` and an example's position in the epoch alone: going on at
-    ``first_batch`` gives exactly what was to come there. By ``"examples"``, every host reads all images and decodes its
-    own, and the batches of all hosts together are those of a single one. By ``"files"``, a host whose files hold fewer
-    images than others' takes its first ones again.
+    Order and augmentation depend only on ``seed``, ``epoch`` and the position in the epoch, so resuming at
+    ``first_batch`` continues with exactly the same batches. With ``shard_by="examples"``, every host reads all images
+    and decodes its own, and the batches of all hosts together are those of a single one. With ``"files"``, a host whose
+    files hold fewer images than others' repeats its first ones.
 
     Args:
-        data: The images.
+        data: The data set.
         augmentation: One of ``AUGMENTATIONS``.
-        batch_size: Images in a batch of this host.
+        batch_size: Images per batch of this host.
         epoch: Number of the epoch.
         seed: Seed of the run.
-        first_batch: Batches to leave out at the beginning; their images are not decoded.
-        shard: The part of this host.
-        shard_by: ``"examples"``, or ``"files"`` for hosts that read their own files only.
+        first_batch: Number of batches to skip; their images are not decoded.
+        shard: The share of this host.
+        shard_by: ``"examples"``, or ``"files"`` if hosts should read only their own files.
 
     Returns:
         float32 images, normalized, ``(batch_size, height, width, channels)``, and int64 classes, ``(batch_size,)``;
-        what does not fill a batch on every host is left out.
+        images that do not fill a batch on every host are dropped.
 
     Raises:
-        ValueError: If there is no such augmentation or sharding, a number is out of its range, or there are fewer files
+        ValueError: If there is no such augmentation or sharding, a number is out of range, or there are fewer files
             than hosts.
     """
     augment = find_augmentation(augmentation, data.input_shape[2])
@@ -88,18 +88,18 @@ def training_batches(
 def evaluation_batches(
     data: ImageDataset, split: str, *, batch_size: int, shard: Shard = WHOLE, multiple: int = 1
 ) -> tf.data.Dataset:
-    """All images of a split, once, in the order they are kept in.
+    """Builds batches with every image of a split once, in stored order.
 
     Args:
-        data: The images.
-        split: ``"validation"``, ``"train"`` or another one of the data set.
-        batch_size: Images in a batch of this host.
-        shard: The part of this host; every host gets as many batches.
-        multiple: What the number of batches is to be a multiple of: the devices of the host.
+        data: The data set.
+        split: ``"validation"``, ``"train"`` or another split of the data set.
+        batch_size: Images per batch of this host.
+        shard: The share of this host; every host gets the same number of batches.
+        multiple: The number of batches is rounded up to a multiple of this: the devices of the host.
 
     Returns:
         float32 images, normalized, ``(batch_size, height, width, channels)``, int64 classes, ``(batch_size,)``, and a
-        mask, float32 ``(batch_size,)``, that is 1 for images and 0 for what fills up the last batches.
+        mask, float32 ``(batch_size,)``, that is 1 for images and 0 for padding in the last batches.
 
     Raises:
         ValueError: If there is no such split, or a number is less than 1.
@@ -146,7 +146,7 @@ def _batches_of_an_epoch(data: ImageDataset, batch_size: int, shard: Shard) -> i
 
 
 def _checked(labels: tf.Tensor, data: ImageDataset) -> tf.Tensor:
-    """The labels, once it is known that all are of one of the classes."""
+    """Returns the labels, after a check that they are within the classes."""
     message = f"An image of {data.name} has a label that is none of its {len(data.classes)} classes"
     known = (labels >= 0) & (labels < len(data.classes))
     with tf.control_dependencies([tf.debugging.assert_equal(known, True, message)]):
@@ -156,6 +156,6 @@ def _checked(labels: tf.Tensor, data: ImageDataset) -> tf.Tensor:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # The shards are made here.
+    # Examples are sharded above.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options

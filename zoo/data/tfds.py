@@ -10,23 +10,20 @@ import tensorflow as tf
 
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.weights.cache import is_offline
-from larq_melius.zoo.data.classes import readable
-from larq_melius.zoo.data.corruption import find_corrupt_position
-from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard
-from larq_melius.zoo.data.order import shuffled
+from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard, find_corrupt_position, readable_names
 
-#: Splits up to this size, in bytes, are shuffled as a whole.
+#: Splits up to this size, in bytes, are shuffled completely.
 _SMALL = 1 << 30
-#: Encoded images of larger ones in memory while they are shuffled: about 1 GB of ImageNet.
+#: Number of encoded images in the shuffle buffer of larger splits: about 1 GB of ImageNet.
 _SHUFFLE_BUFFER = 8192
-#: Files that are read in turns, and images of each at a time. The order depends on both.
+#: Files read in turns, and images per turn. The order of the examples depends on both.
 _INTERLEAVED = {"interleave_cycle_length": 16, "interleave_block_length": 16}
 _VALIDATION = ("validation", "test")
-#: Data sets that keep the classes of their test images to themselves.
+#: Data sets whose test labels are not public.
 _HIDDEN_TEST = ("imagenet2012",)
 _ARCHIVES = {"imagenet2012": "ILSVRC2012_img_train.tar and ILSVRC2012_img_val.tar from https://image-net.org"}
 
-# Mean and standard deviation over the training images.
+# Mean and standard deviation of the training images.
 _PREPROCESSING = {
     "cifar10": Preprocessing((125.31, 122.95, 113.87), (62.99, 62.09, 66.70)),
     "cifar100": Preprocessing((129.30, 124.07, 112.43), (68.17, 65.39, 70.42)),
@@ -35,11 +32,11 @@ _PREPROCESSING = {
 
 
 class TfdsSource:
-    """Examples from a prepared data set.
+    """Reads the examples of a prepared data set.
 
     Args:
         builder: The builder of tensorflow-datasets.
-        splits: Its own names of the splits.
+        splits: The builder's name of each split.
     """
 
     def __init__(self, builder: Any, splits: dict[str, str]) -> None:
@@ -65,7 +62,7 @@ class TfdsSource:
         if seed is None:
             return examples
         small = 0 < info.num_bytes <= _SMALL
-        return shuffled(examples, info.num_examples if small else min(_SHUFFLE_BUFFER, info.num_examples), seed)
+        return _shuffle(examples, info.num_examples if small else min(_SHUFFLE_BUFFER, info.num_examples), seed)
 
     def find_corrupt_example(self, split: str) -> str | None:
         classes = self._builder.info.features["label"].num_classes
@@ -91,7 +88,7 @@ class TfdsSource:
             read_config=tfds.ReadConfig(
                 skip_prefetch=True,
                 try_autocache=False,
-                # Some data sets ask to be read in the order that they were written in.
+                # Some data sets insist on being read in the order in which they were written.
                 enable_ordering_guard=False,
                 options=deterministic,
                 **_INTERLEAVED,
@@ -101,12 +98,12 @@ class TfdsSource:
 
 
 def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageDataset:
-    """A data set of tensorflow-datasets; it is downloaded and prepared if it is not there yet.
+    """Loads a data set of tensorflow-datasets, after downloading and preparing it if necessary.
 
     Raises:
         ImportError: If tensorflow-datasets is not installed.
-        OSError: If the data set cannot be had.
-        ValueError: If there is no such data set, or it is none of images that each belong to one class.
+        OSError: If the data set cannot be downloaded or prepared.
+        ValueError: If there is no such data set, or it is not one of images with one class each.
     """
     builder = _builder(name, data_dir)
     _check_features(builder.info.features, name)
@@ -116,8 +113,26 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: in
     sizes = {split: builder.info.splits[own].num_examples for split, own in splits.items()}
     side = image_size or (height if height is not None and height == width else 224)
     preprocessing = _PREPROCESSING.get(builder.name) or _usual_preprocessing(channels)
-    classes = readable(builder.info.features["label"].names)
+    classes = readable_names(builder.info.features["label"].names)
     return ImageDataset(name, classes, (side, side, channels), preprocessing, sizes, TfdsSource(builder, splits))
+
+
+def _shuffle(examples: tf.data.Dataset, buffer: int, seed: tuple[int, int]) -> tf.data.Dataset:
+    """Shuffles examples by ``seed`` alone, regardless of ``tf.random.set_seed``.
+
+    Args:
+        examples: The examples, in a deterministic order.
+        buffer: Number of examples in memory that the next one is drawn from.
+        seed: Two integers.
+    """
+    run, epoch = seed
+
+    def within_a_graph(_: tf.Tensor) -> tf.data.Dataset:
+        # shuffle() combines its own seed with that of the graph, which in here is the seed of this function's graph.
+        tf.random.set_seed(run)
+        return examples.shuffle(buffer, seed=epoch, reshuffle_each_iteration=False)
+
+    return tf.data.Dataset.from_tensors(0).flat_map(within_a_graph)
 
 
 def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
@@ -152,26 +167,26 @@ def _check_features(features: Any, name: str) -> None:
 def _prepare(builder: Any, name: str) -> None:
     if builder.is_prepared():
         return
-    # The path ends in the name, the configuration if the data set has several, and the version.
+    # The path ends in the name, the configuration (if there are several), and the version.
     folder = Path(builder.data_path).parents[2 if builder.builder_config else 1]
     if is_offline():
         raise OSError(
             f"{name} is not prepared in {folder}, and LARQ_MELIUS_OFFLINE forbids to download it: unset that, or give "
             "the folder that has it with --data-dir."
         )
-    # Each of its many retries would be a line.
+    # It logs each of its many retries.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     try:
         builder.download_and_prepare()
     except AssertionError as error:
-        # tensorflow-datasets asserts that files which nobody may download for the user are there.
+        # tensorflow-datasets asserts that files which must be downloaded by hand are there.
         archives = _ARCHIVES.get(builder.name) or f"what {builder.info.homepage or 'its homepage'} offers"
         raise OSError(
             f"{name} is not prepared in {folder}, and must be downloaded by hand: put {archives} into "
             f"{folder / 'downloads' / 'manual'} and run this again, or give the folder that has it with --data-dir."
         ) from error
     except Exception as error:
-        # Its downloads fail with exceptions of many kinds.
+        # Downloads raise exceptions of many types.
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise OSError(
             f"{name} is not prepared in {folder} and could not be downloaded. Where there is a network, run tfds build "

@@ -1,4 +1,4 @@
-"""Checkpoints that a kill at any moment leaves whole: written to a folder of their own, which is then renamed."""
+"""Checkpoints that stay intact when the process is killed: each is written to a temporary folder, then renamed."""
 
 import json
 import os
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 
 class Checkpoints:
-    """The checkpoints of one run, of which the newest two are kept.
+    """The checkpoints of a run, of which the newest two are kept.
 
     A checkpoint is a folder ``step-<number>`` with TensorFlow's checkpoint of the variables and ``progress.json``. It
-    gets its name once all of it is on the disk, so a folder of that name is a whole checkpoint.
+    gets that name once it is completely on the disk, so every folder with such a name is complete.
 
     Args:
-        folder: Where they are kept; made when the first is written.
-        variables: What is saved, by name: anything that ``tf.train.Checkpoint`` tracks.
-        chief: Whether this process writes the files; the other workers take part in reading the variables only.
+        folder: Folder of the checkpoints; created with the first one.
+        variables: Objects to save, by name: anything that ``tf.train.Checkpoint`` tracks.
+        chief: Whether this process writes the files; other workers only take part in reading the variables.
     """
 
     def __init__(self, folder: str | os.PathLike[str], variables: dict[str, Any], *, chief: bool = True) -> None:
@@ -36,14 +36,14 @@ class Checkpoints:
         self._chief = chief
 
     def save(self, step: int, progress: dict[str, Any]) -> None:
-        """Writes a checkpoint and removes those before the last one.
+        """Writes a checkpoint and removes all but the newest two.
 
         Args:
-            step: Number of training steps so far.
-            progress: What JSON can hold of the run's progress.
+            step: Training steps done so far.
+            progress: Progress of the run, serializable as JSON.
 
         Raises:
-            OSError: If it cannot be written (a full disk); earlier checkpoints are still whole.
+            OSError: If it cannot be written, such as to a full disk; earlier checkpoints stay intact.
         """
         final = self._folder / f"{_PREFIX}{step:010d}"
         temporary = self._folder / f".{final.name}.{'chief' if self._chief else os.getpid()}"
@@ -66,19 +66,19 @@ class Checkpoints:
                 shutil.rmtree(self._folder / f"{_PREFIX}{old:010d}", ignore_errors=True)
 
     def restore(self, parse: Callable[[Any], T], say: Callable[[str], None] = print) -> T | None:
-        """Reads the newest whole checkpoint into the variables.
+        """Restores the variables from the newest intact checkpoint.
 
-        A damaged one is renamed, so that it is out of the way, and the one before it is read.
+        Damaged ones are renamed to ``damaged-step-<number>``.
 
         Args:
-            parse: Turns what ``save`` was given as progress into what the caller needs; any error means damage.
-            say: Called with a line about each damaged checkpoint.
+            parse: Converts the progress that ``save`` was given; any error it raises means damage.
+            say: Called with a message about each damaged checkpoint.
 
         Returns:
-            What ``parse`` made of the progress, or ``None`` if there is no checkpoint.
+            The result of ``parse``, or ``None`` if there is no checkpoint.
 
         Raises:
-            ValueError: If all checkpoints are damaged or of another network or optimizer.
+            ValueError: If all checkpoints are damaged, or belong to another network or optimizer.
         """
         damaged: list[Path] = []
         for step in reversed(self._steps()):
@@ -86,7 +86,7 @@ class Checkpoints:
             try:
                 progress = parse(json.loads((folder / _PROGRESS).read_text("utf-8")))
                 self._checkpoint.read(str(folder / _STATE)).assert_existing_objects_matched().assert_consumed()
-            except Exception as error:  # what TensorFlow raises for a damaged file is of many kinds
+            except Exception as error:  # TensorFlow raises many types for damaged files
                 damaged.append(folder)
                 reason = error
                 continue
@@ -105,7 +105,7 @@ class Checkpoints:
         return None
 
     def clean(self) -> None:
-        """Removes what a killed process has left half-written."""
+        """Removes incomplete checkpoints of a killed process."""
         for leftover in self._folder.glob(f".{_PREFIX}*"):
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -115,7 +115,7 @@ class Checkpoints:
 
 
 def _flush(folder: Path) -> None:
-    """Has everything in a folder on the disk before the folder gets its name."""
+    """Flushes a folder and its files to the disk, so that a rename cannot overtake them."""
     for path in [*folder.iterdir(), folder]:
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Learning from the answers of a trained network, the teacher."""
+"""Knowledge distillation: training on the outputs of a teacher network."""
 
 from typing import Any
 
@@ -11,12 +11,13 @@ from larq_melius.zoo.recipes.recipe import Recipe
 
 
 class Teacher:
-    """A trained network whose answers are learned (Hinton et al., arXiv 1503.02531).
+    """A trained network that the student learns from (Hinton et al., arXiv 1503.02531).
 
     Args:
-        model: Any Keras classifier of the same classes; it may end in softmax or in logits.
-        pixels: Whether it takes pixels of 0 to 255, and not the images as they were normalized for the student.
-        preprocessing: How those were normalized.
+        model: Any Keras classifier of the same classes, from ``(batch, height, width, channels)`` to probabilities or
+            logits, ``(batch, classes)``.
+        pixels: Whether it takes pixels from 0 to 255; if not, the student's normalized images.
+        preprocessing: Normalization of the student's images.
     """
 
     def __init__(self, model: tf.keras.Model, *, pixels: bool, preprocessing: Preprocessing) -> None:
@@ -27,7 +28,11 @@ class Teacher:
         model.trainable = False
 
     def logits(self, images: tf.Tensor) -> tf.Tensor:
-        """The teacher's logits for normalized images, ``(batch, classes)``, up to a constant of each image."""
+        """The teacher's logits, ``(batch, classes)``, up to a constant per image.
+
+        Args:
+            images: The student's normalized images, ``(batch, height, width, channels)``; resized if necessary.
+        """
         if self._pixels:
             images = images * self._preprocessing.std + self._preprocessing.mean
         size = self.model.input_shape[1:3]
@@ -42,12 +47,12 @@ def load_teacher(recipe: Recipe, data: ImageDataset, *, trust: bool = False) -> 
 
     Args:
         recipe: The recipe.
-        data: The images that the teacher is to classify.
-        trust: Whether to load a saved model that may run code of its own.
+        data: The data set, which must have as many classes as the teacher.
+        trust: Whether to load a saved model that can run its own code.
 
     Raises:
-        OSError: If the file or the weights cannot be had.
-        ValueError: If it is neither, or tells other classes apart than the data has.
+        OSError: If the file or the weights cannot be loaded.
+        ValueError: If it is neither, or has another number of classes than the data.
     """
     try:
         model = load_network(str(recipe.teacher), trust=trust).model
@@ -55,20 +60,22 @@ def load_teacher(recipe: Recipe, data: ImageDataset, *, trust: bool = False) -> 
         raise ValueError(f"There is no teacher {recipe.teacher}: {error}") from error
     classes = model.output_shape[-1]
     if classes != len(data.classes):
-        raise ValueError(f"The teacher {recipe.teacher} has {classes} classes, and the data {len(data.classes)}.")
+        raise ValueError(
+            f"The teacher {recipe.teacher} has {classes} classes, but the data set has {len(data.classes)}."
+        )
     return Teacher(model, pixels=recipe.teacher_pixels, preprocessing=data.preprocessing)
 
 
 def distillation_loss(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
-    """Cross-entropy of the student's probabilities under the teacher's, both softened by a temperature.
+    """Cross-entropy between the probabilities of teacher and student, both softened by a temperature.
 
     Args:
         teacher: Logits, ``(batch, classes)``.
         student: Logits, ``(batch, classes)``.
-        temperature: What logits are divided by.
+        temperature: Divisor of the logits.
 
     Returns:
-        One loss an image, ``(batch,)``, times the temperature squared, which keeps the gradients' size.
+        The loss of each image, ``(batch,)``, times the temperature squared, which keeps the scale of the gradients.
     """
     targets = tf.nn.softmax(teacher / temperature)
     return temperature**2 * tf.nn.softmax_cross_entropy_with_logits(targets, student / temperature)

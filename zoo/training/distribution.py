@@ -1,4 +1,4 @@
-"""Which devices and hosts a training runs on; the work is TensorFlow's own ``tf.distribute``."""
+"""The devices and hosts a training runs on, for ``tf.distribute``."""
 
 import json
 import os
@@ -11,11 +11,11 @@ _MOST_TASKS_OF_A_NODE = 1024
 
 
 def cluster_from_hosts(hosts: Sequence[str], index: int) -> None:
-    """Describes a cluster to TensorFlow, in ``TF_CONFIG``, as launchers of other frameworks are told of theirs.
+    """Sets ``TF_CONFIG``, which describes the cluster to TensorFlow.
 
     Args:
-        hosts: ``host:port`` of every worker, the same list on each; the first one is the chief.
-        index: Which of them this process is, from 0.
+        hosts: ``host:port`` of every worker, the same list on each of them; the first one is the chief.
+        index: Index of this process in the list, from 0.
 
     Raises:
         ValueError: If the list or the index is wrong.
@@ -25,7 +25,7 @@ def cluster_from_hosts(hosts: Sequence[str], index: int) -> None:
         if not name or not port.isdigit():
             raise ValueError(f"{host!r} is no address of a worker: write host:port, such as node1:2222.")
     if len(set(hosts)) != len(hosts):
-        raise ValueError("Every worker needs an address of its own: use another port on the same host.")
+        raise ValueError("Every worker needs its own address: use different ports on the same host.")
     if not 0 <= index < len(hosts):
         raise ValueError(f"index must be from 0 to {len(hosts) - 1}, got {index}.")
     task = {"type": "worker", "index": index}
@@ -33,15 +33,15 @@ def cluster_from_hosts(hosts: Sequence[str], index: int) -> None:
 
 
 def cluster_from_slurm(port: int = 8888) -> None:
-    """Describes the cluster of a SLURM job step, one worker a task, in ``TF_CONFIG``.
+    """Sets ``TF_CONFIG`` to the cluster of a SLURM job step, with one worker per task.
 
     Raises:
-        ValueError: If this process was not started by ``srun``.
+        ValueError: If ``srun`` did not start this process.
     """
     if "SLURM_PROCID" not in os.environ:
         raise ValueError("This is no task of a SLURM job: start it with srun, or name the workers with --hosts.")
-    # SLURM itself gives each task its GPUs. The resolver would count them by nvidia-smi, also where there is none, and
-    # leave tasks out for which there are too few.
+    # SLURM assigns GPUs to tasks. The resolver would count them with nvidia-smi, even where that is missing, and drop
+    # tasks for which it finds too few.
     resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
         port_base=port, gpus_per_node=_MOST_TASKS_OF_A_NODE, gpus_per_task=1, auto_set_gpu=False
     )
@@ -50,25 +50,25 @@ def cluster_from_slurm(port: int = 8888) -> None:
 
 
 def worker_count() -> int:
-    """Number of workers that ``TF_CONFIG`` names; 1 without it.
+    """Number of workers in ``TF_CONFIG``; 1 if it is not set.
 
     Raises:
-        ValueError: If ``TF_CONFIG`` cannot be read.
+        ValueError: If ``TF_CONFIG`` is invalid.
     """
     return len(_workers(_tf_config())) or 1
 
 
 def choose_strategy(devices: int | None = None) -> tf.distribute.Strategy:
-    """The strategy for this process: all workers of ``TF_CONFIG``, all GPUs of this host, or one device.
+    """Chooses a strategy: for all workers of ``TF_CONFIG``, all GPUs of this host, or a single device.
 
-    It must be called before TensorFlow has run anything, as several workers cannot be set up later.
+    Call it before TensorFlow runs any operation, since multiple workers cannot be set up later.
 
     Args:
-        devices: How many devices of this host to use; all of its GPUs, or else the CPU, by default. More than one
-            without GPUs splits the CPU into as many, which is of use for trying out only.
+        devices: Number of devices to use on this host; by default all of its GPUs, or the CPU. Without GPUs, more than
+            one splits the CPU into that many logical devices, which is useful for tests only.
 
     Raises:
-        ValueError: If there are not as many, or ``TF_CONFIG`` is wrong.
+        ValueError: If the host has fewer devices, or ``TF_CONFIG`` is invalid.
     """
     if devices is not None and devices < 1:
         raise ValueError(f"devices must be at least 1, got {devices}.")
@@ -100,7 +100,7 @@ def _split_cpu(count: int) -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
     except RuntimeError as error:
         if len(tf.config.list_logical_devices("CPU")) < count:
-            raise ValueError("devices must be chosen before TensorFlow has run anything.") from error
+            raise ValueError("devices must be chosen before TensorFlow runs any operation.") from error
 
 
 def _tf_config() -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _tf_config() -> dict[str, Any]:
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"TF_CONFIG is no JSON: {error}.") from error
+        raise ValueError(f"TF_CONFIG is not valid JSON: {error}.") from error
     if not isinstance(config, dict):
         raise ValueError("TF_CONFIG must be a JSON object with 'cluster' and 'task'.")
     return config
@@ -119,5 +119,5 @@ def _tf_config() -> dict[str, Any]:
 def _workers(config: dict[str, Any]) -> list[str]:
     cluster = config.get("cluster", {})
     if not isinstance(cluster, dict) or set(cluster) - {"worker", "chief"}:
-        raise ValueError("The cluster in TF_CONFIG must have nothing but 'worker' (and 'chief').")
+        raise ValueError("The cluster in TF_CONFIG may have only the jobs 'worker' and 'chief'.")
     return [*cluster.get("chief", []), *cluster.get("worker", [])]

@@ -1,5 +1,7 @@
-"""Builds the network that a recipe trains."""
+"""Builds the network that a recipe trains, in its precision."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +12,20 @@ from larq_melius.models.model_builder import MIN_SIZE
 from larq_melius.models.registry import find_variant
 from larq_melius.zoo.data import ImageDataset
 from larq_melius.zoo.recipes.recipe import Recipe
-from larq_melius.zoo.training.precision import precision
 from larq_melius.zoo.training.substitutions import pad_with_zeros, quantize_as, split_groups, substitute
 
 _BUILDERS = {"MeliusNet": MeliusNet, "ResNetE": ResNetE}
+
+
+@contextlib.contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Sets Keras' mixed precision policy, and restores the previous one afterwards."""
+    earlier = tf.keras.mixed_precision.global_policy()
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        yield
+    finally:
+        tf.keras.mixed_precision.set_global_policy(earlier)
 
 
 def network_name(recipe: Recipe) -> str:
@@ -26,14 +38,14 @@ def network_name(recipe: Recipe) -> str:
 
 
 def network_stem(recipe: Recipe, data: ImageDataset) -> str:
-    """The stem: the recipe's, or else the network's own, or the thumbnail one where images are too small for that.
+    """The recipe's stem, or by default the network's own, or the thumbnail stem for images under 50 pixels.
 
     Raises:
         ValueError: If there is no such network.
     """
     if recipe.stem is not None:
         return recipe.stem
-    # The authors' code, too, takes the thumbnail stem below 50 pixels.
+    # As the authors' code does.
     if min(data.input_shape[:2]) < 50:
         return "thumbnail"
     return "grouped" if recipe.architecture is not None else find_variant(recipe.model).stem
@@ -44,8 +56,8 @@ def build_network(recipe: Recipe, data: ImageDataset, *, logits: bool = True) ->
 
     Args:
         recipe: Names the network.
-        data: Gives the shape of the images and the number of classes.
-        logits: Whether the network ends in logits, or in softmax.
+        data: Provides the shape of the images and the number of classes.
+        logits: Whether the network outputs logits; if not, probabilities.
 
     Returns:
         A network from ``(batch, *data.input_shape)`` to ``(batch, classes)``.
@@ -83,14 +95,14 @@ def _function(recipe: Recipe) -> Any:
         return find_variant(recipe.model).function
     if recipe.model not in _BUILDERS:
         raise ValueError(
-            f"architecture gives the arguments of a builder: model must be {' or '.join(_BUILDERS)}, not "
+            f"architecture holds the arguments of a builder: model must be {' or '.join(_BUILDERS)}, not "
             f"{recipe.model!r}."
         )
     return _BUILDERS[recipe.model]
 
 
 def _start_from(model: tf.keras.Model, recipe: Recipe, options: dict[str, Any]) -> None:
-    """Loads the initial weights, and leaves the classifier at random if they are for other classes."""
+    """Loads the initial weights, except for the classifier if they were trained for other classes."""
     function = _function(recipe)
     try:
         source = function(
@@ -119,7 +131,7 @@ def training_network(recipe: Recipe, data: ImageDataset) -> tf.keras.Model:
 
 
 def deployed_network(recipe: Recipe, data: ImageDataset) -> tf.keras.Model:
-    """The network as it is exported: in 32-bit arithmetic, ending in softmax, with random weights."""
+    """The network as it is exported: in float32, ending in softmax, with random weights."""
     with precision("float32"):
         return build_network(replace(recipe, initial_weights=None), data, logits=False)
 
@@ -129,14 +141,14 @@ def _synchronize_batchnorm(model: tf.keras.Model) -> None:
     for layer in model.layers:
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.synchronized = True
-            # The fused kernel knows nothing of other replicas.
+            # The fused kernel cannot synchronize.
             layer.fused = False
 
 
 def average_batchnorm_statistics(model: tf.keras.Model) -> None:
-    """Gives all replicas the mean of their batch norms' moving statistics, which each gathers from its own images.
+    """Averages the moving statistics of batch norms over all replicas, each of which updates its own.
 
-    It is what gets saved, so it is what has to be validated; training does not read them.
+    Checkpoints and exports hold the average, so that is what must be validated; training does not read it.
     """
     for variable in model.non_trainable_variables:
         variable.assign(variable.read_value())

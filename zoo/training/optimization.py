@@ -1,4 +1,7 @@
-"""From a recipe to the optimizer and its rate at each step."""
+"""The optimizer of a recipe, its learning rate at each step, and the moving average of the weights that it keeps."""
+
+import contextlib
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -7,11 +10,11 @@ from larq_melius.zoo.recipes.recipe import Recipe
 
 
 def learning_rate(recipe: Recipe, epoch_steps: int) -> tf.keras.optimizers.schedules.LearningRateSchedule:
-    """The schedule of a recipe, with its rate scaled to its batch.
+    """The learning rate schedule of a recipe, scaled to its batch size.
 
     Args:
-        recipe: Names the schedule, its base rate and its epochs.
-        epoch_steps: Steps of an epoch.
+        recipe: Provides the schedule, its base rate and the epochs.
+        epoch_steps: Steps per epoch.
     """
     rate = scaled_rate(recipe.learning_rate, recipe.batch_size, recipe.reference_batch_size, recipe.rate_scaling)
     warmup = round(recipe.warmup_epochs * epoch_steps)
@@ -26,7 +29,7 @@ def learning_rate(recipe: Recipe, epoch_steps: int) -> tf.keras.optimizers.sched
 def optimizer_for(
     recipe: Recipe, rate: tf.keras.optimizers.schedules.LearningRateSchedule
 ) -> tf.keras.optimizers.Optimizer:
-    """The optimizer of a recipe, with loss scaling where half precision needs it."""
+    """The optimizer of a recipe, with loss scaling for ``mixed_float16``."""
     optimizer = make_optimizer(
         recipe.optimizer,
         rate,
@@ -39,5 +42,25 @@ def optimizer_for(
         clip_norm=recipe.clip_norm,
         jit_compile=recipe.xla and tf.distribute.get_strategy().num_replicas_in_sync == 1,
     )
-    # Gradients of float16 would vanish without it; bfloat16 has float32's range.
+    # Small gradients underflow in float16; bfloat16 has the range of float32.
     return tf.keras.mixed_precision.LossScaleOptimizer(optimizer) if recipe.precision == "mixed_float16" else optimizer
+
+
+@contextlib.contextmanager
+def ema_weights(model: tf.keras.Model, optimizer: tf.keras.optimizers.Optimizer) -> Iterator[None]:
+    """Replaces the weights by their moving averages, if the optimizer keeps any, and restores them afterwards."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not inner.use_ema:
+        yield
+        return
+    weights = [variable.numpy() for variable in model.trainable_variables]
+    inner.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # Keras averages weights before their constraints, such as the clipping of latent weights, are applied.
+        if variable.constraint is not None:
+            variable.assign(variable.constraint(variable))
+    try:
+        yield
+    finally:
+        for variable, value in zip(model.trainable_variables, weights, strict=True):
+            variable.assign(value)

@@ -1,17 +1,73 @@
-"""The compiled steps of training and validation, on however many replicas there are."""
+"""The compiled steps of training and validation, on any number of replicas, and the sign flips they count."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import larq as lq
+import numpy as np
 import tensorflow as tf
 
 from larq_melius.zoo.recipes.recipe import Recipe
+from larq_melius.zoo.runs.log import LayerFlips
 from larq_melius.zoo.training.distillation import Teacher, distillation_loss
-from larq_melius.zoo.training.flips import FlipCounter
+
+
+class FlipCounter(tf.Module):
+    """Counts how often the sign of each binary weight changed since the start of the epoch.
+
+    Supplementary C and Figure 7 of the paper plot percentiles over the weights, for which the single ratio per layer of
+    Larq's ``FlipRatio`` metric is not enough.
+
+    Args:
+        model: The network.
+        layers: ``"none"``, the first and the last binary convolution (``"ends"``), or ``"all"``.
+    """
+
+    def __init__(self, model: tf.keras.Model, layers: str) -> None:
+        super().__init__(name="flips")
+        binary = [
+            layer
+            for layer in model.layers
+            if isinstance(layer, lq.layers.QuantConv2D) and layer.kernel_quantizer is not None
+        ]
+        chosen = {"none": [], "ends": [*binary[:1], *binary[1:][-1:]], "all": binary}[layers]
+        self._layers = [layer.name for layer in chosen]
+        self._kernels = [_latent(layer) for layer in chosen]
+        # All replicas have the same weights, and so the same counts.
+        options = {
+            "trainable": False,
+            "synchronization": tf.VariableSynchronization.ON_READ,
+            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        }
+        self._counts = [tf.Variable(tf.zeros(kernel.shape, tf.int32), **options) for kernel in self._kernels]
+
+    def signs(self) -> list[tf.Tensor]:
+        """Returns which weights are positive or zero; called by every replica before a step."""
+        return [kernel >= 0 for kernel in self._kernels]
+
+    def count(self, before: list[tf.Tensor]) -> None:
+        """Counts the signs that differ from ``before``; called by every replica after the step."""
+        for counts, kernel, old in zip(self._counts, self._kernels, before, strict=True):
+            counts.assign_add(tf.cast(tf.not_equal(kernel >= 0, old), tf.int32))
+
+    def reset(self) -> None:
+        """Sets all counts to zero, for a new epoch."""
+        for counts in self._counts:
+            counts.assign(tf.zeros_like(counts))
+
+    def summary(self, epoch: int) -> list[LayerFlips]:
+        """Returns the statistics of each layer since the last reset."""
+        rows = []
+        for layer, counts in zip(self._layers, self._counts, strict=True):
+            values = np.asarray(tf.convert_to_tensor(counts)).ravel()
+            p50, p75, p90, p95, p99 = map(float, np.percentile(values, [50, 75, 90, 95, 99]))
+            mean, largest = float(values.mean()), int(values.max())
+            rows.append(LayerFlips(epoch, layer, values.size, mean, p50, p75, p90, p95, p99, largest))
+        return rows
 
 
 class Totals(NamedTuple):
-    """Sums over images: of the loss, of right answers, of right answers among the five best, and of the images."""
+    """Sums over images: loss, correct top-1 and top-5 predictions, and the number of images."""
 
     loss: float
     top1: float
@@ -20,21 +76,19 @@ class Totals(NamedTuple):
 
     @property
     def means(self) -> tuple[float, float, float]:
-        """Loss, top-1 and top-5 of the mean image."""
+        """Mean loss, top-1 accuracy and top-5 accuracy."""
         return self.loss / self.images, self.top1 / self.images, self.top5 / self.images
 
 
 class Steps:
-    """Trains and validates a network whose variables belong to the current strategy.
-
-    Create it within the strategy's scope.
+    """Trains and validates a network. Must be created within the scope of the strategy.
 
     Args:
-        model: The network, ending in logits.
-        optimizer: What updates it.
-        recipe: Gives the batch, the loss and the compilation.
+        model: The network, from ``(batch, height, width, channels)`` to logits, ``(batch, classes)``.
+        optimizer: The optimizer of its trainable variables.
+        recipe: Provides the batch size, the loss, and whether XLA compiles the step.
         flips: Counts sign flips.
-        teacher: Whose answers to learn, too.
+        teacher: Teacher for distillation, if any.
     """
 
     def __init__(
@@ -52,18 +106,23 @@ class Steps:
         self._flips = flips
         self._teacher = teacher
         self._classes = model.output_shape[-1]
-        # Float64 counts images exactly, and so do the sums of a run that was resumed.
+        # In float64, so that counts are exact however long an epoch is.
         self.totals = tf.Variable(tf.zeros(4, tf.float64), trainable=False, name="totals")
         self._train = tf.function(self._train_steps, reduce_retracing=True)
         self._validate = tf.function(self._validate_step)
         self._count = tf.function(self._count_replicas)
 
     def train(self, batches: Iterator[Any], count: int) -> None:
-        """Trains on the next batches."""
+        """Trains on the next ``count`` batches.
+
+        Args:
+            batches: Images, ``(batch, height, width, channels)``, and labels, ``(batch,)``, of each replica.
+            count: Number of steps.
+        """
         self._train(batches, tf.constant(count))
 
     def read(self) -> Totals:
-        """The totals of all training since the last ``reset``."""
+        """Returns the totals over all training steps since the last ``reset``."""
         return Totals(*self.totals.numpy().tolist())
 
     def reset(self) -> None:
@@ -71,11 +130,11 @@ class Steps:
         self.totals.assign(tf.zeros_like(self.totals))
 
     def any_worker(self, flag: bool) -> bool:
-        """Whether ``flag`` is set in any of the worker processes, all of which have to ask."""
+        """Whether ``flag`` is set in any worker process; all of them must call this together."""
         return bool(self._count(tf.constant(flag)) > 0)
 
     def validate(self, batches: Any) -> Totals:
-        """Goes once through batches of images, labels and mask."""
+        """Evaluates all batches of images, labels, and a mask that is 0 for padding, ``(batch,)``."""
         total = tf.zeros(4, tf.float64)
         for batch in batches:
             total += self._validate(batch)
@@ -98,9 +157,9 @@ class Steps:
         return sums
 
     def _compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function as XLA compiles it, if it is to: for each replica anew, since each has variables of its own.
+        """Compiles a function with XLA if the recipe says so, separately for each replica's variables.
 
-        The optimizer's exchange between replicas cannot be part of that.
+        The optimizer is not part of it, since XLA cannot compile the exchange between replicas.
         """
         return tf.function(function, jit_compile=True) if self._recipe.xla else function
 
@@ -108,7 +167,7 @@ class Steps:
         with tf.GradientTape() as tape:
             logits = tf.cast(self._model(images, training=True), tf.float32)
             losses = self._losses(images, labels, logits)
-            # The gradients of all replicas are added up, so each takes its share of the whole batch's mean.
+            # Gradients are summed over replicas, so each divides by the global batch size.
             loss = tf.reduce_sum(losses) / self._recipe.batch_size
             if isinstance(self._optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
                 loss = self._optimizer.get_scaled_loss(loss)
@@ -142,8 +201,13 @@ class Steps:
 
 def _sums(losses: tf.Tensor, labels: tf.Tensor, logits: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     right = tf.gather(logits, labels, axis=1, batch_dims=1)[:, tf.newaxis]
-    # Classes before the right one; at equal scores the one of the lower number comes first, as in top_indices.
+    # The number of classes ranked above the label; ties rank the lower index first, as in top_indices.
     lower = tf.range(tf.shape(logits)[1], dtype=labels.dtype)[tf.newaxis] < labels[:, tf.newaxis]
     before = tf.reduce_sum(tf.cast((logits > right) | ((logits == right) & lower), tf.int32), axis=1)
     answers = tf.stack([losses, tf.cast(before < 1, tf.float32), tf.cast(before < 5, tf.float32), tf.ones_like(losses)])
     return tf.cast(tf.reduce_sum(answers * mask, axis=1), tf.float64)
+
+
+def _latent(layer: lq.layers.QuantConv2D) -> tf.Variable:
+    """The latent float32 variable of a layer's kernel: ``layer.kernel`` is binarized within a call."""
+    return layer.trainable_weights[0]

@@ -1,4 +1,4 @@
-"""Trains a network by a recipe: epochs, validation, logs, checkpoints, and going on after a crash."""
+"""Trains a network by a recipe, with validation, logs, and checkpoints to resume from."""
 
 import contextlib
 import math
@@ -22,23 +22,18 @@ from larq_melius.zoo.runs.log import EpochLog, LayerFlips, write_rows
 from larq_melius.zoo.training.checkpoints import Checkpoints
 from larq_melius.zoo.training.distillation import load_teacher
 from larq_melius.zoo.training.distribution import is_chief, worker_count
-from larq_melius.zoo.training.ema import ema_weights
-from larq_melius.zoo.training.failures import explained_failures
-from larq_melius.zoo.training.flips import FlipCounter
-from larq_melius.zoo.training.interruption import StopRequest, TrainingStopped
+from larq_melius.zoo.training.interruption import StopRequest, TrainingStopped, explained_failures
+from larq_melius.zoo.training.monitoring import Progress, StepsPerExecution, TensorBoard
 from larq_melius.zoo.training.network import (
     average_batchnorm_statistics,
     deployed_network,
     network_name,
     network_stem,
+    precision,
     training_network,
 )
-from larq_melius.zoo.training.optimization import learning_rate, optimizer_for
-from larq_melius.zoo.training.precision import precision
-from larq_melius.zoo.training.progress import Progress
-from larq_melius.zoo.training.steps import Steps
-from larq_melius.zoo.training.steps_per_execution import StepsPerExecution
-from larq_melius.zoo.training.tensorboard import TensorBoard
+from larq_melius.zoo.training.optimization import ema_weights, learning_rate, optimizer_for
+from larq_melius.zoo.training.steps import FlipCounter, Steps
 
 
 def train(
@@ -51,30 +46,30 @@ def train(
     checkpoint_steps: int = 1000,
     trust: bool = False,
 ) -> list[EpochLog]:
-    """Trains a network.
+    """Trains a network by a recipe.
 
-    The folder gets ``recipe.json``, ``log.csv`` and ``flips.csv`` with a row an epoch, ``best.keras`` and
-    ``last.keras``, checkpoints, and logs for TensorBoard. All hosts of a multi-worker training share it.
+    Writes ``recipe.json``, ``log.csv`` (a row per epoch), ``flips.csv`` (a row per epoch and layer), ``best.keras``,
+    ``last.keras``, checkpoints, and logs for TensorBoard. Several workers must share the folder.
 
     Args:
-        recipe: All choices of the training.
-        data: The images.
-        folder: The run's folder; without a run in it, unless ``resume``.
-        strategy: The devices and hosts to train on, as ``choose_strategy`` gives them; one device by default.
-        resume: Whether to go on from the folder's newest checkpoint, if it has one.
-        checkpoint_steps: Steps between two checkpoints; there is one at the end of each epoch, too.
-        trust: Whether to load a teacher from a file that may run code of its own.
+        recipe: The recipe.
+        data: The data set.
+        folder: The run's folder; must not contain a run unless ``resume`` is set.
+        strategy: The devices and hosts to train on, from ``choose_strategy``; one device by default.
+        resume: Whether to continue from the newest checkpoint, if there is one.
+        checkpoint_steps: Steps between two checkpoints; there is also one at the end of each epoch.
+        trust: Whether to load a teacher from a file that can run its own code.
 
     Returns:
-        The log, a row an epoch.
+        The log, a row per epoch.
 
     Raises:
-        FileExistsError: If the folder has a run in it and ``resume`` is off.
+        FileExistsError: If the folder contains a run and ``resume`` is not set.
         OSError: If a file cannot be read or written.
-        RuntimeError: If the loss is no number any more.
-        TrainingStopped: If the process was told to end (SIGTERM, Ctrl-C); ``resume`` goes on.
-        ValueError: If the recipe does not fit the data, an image cannot be decoded, or the folder has another
-            recipe's run in it.
+        RuntimeError: If the loss is not finite, the device runs out of memory, or another worker dies.
+        TrainingStopped: If the process gets SIGTERM or Ctrl-C; set ``resume`` to continue.
+        ValueError: If the recipe does not fit the data, an image cannot be decoded, or the folder contains a run of
+            another recipe.
     """
     if checkpoint_steps < 1:
         raise ValueError(f"checkpoint_steps must be at least 1, got {checkpoint_steps}.")
@@ -103,7 +98,7 @@ def _second_stage(
     checkpoint_steps: int,
     trust: bool,
 ) -> Recipe:
-    """Trains the first stage, and gives the recipe that starts from its weights."""
+    """Trains the first stage, and returns the recipe of the second, which starts from its weights."""
     folder = folder / "first_stage"
     first = replace(
         recipe,
@@ -117,14 +112,14 @@ def _second_stage(
 
 
 @dataclass
-class _Position:
-    """How far a run is, and what it has logged: what a checkpoint keeps beside the variables.
+class _RunProgress:
+    """The progress of a run, which a checkpoint stores next to the variables.
 
     Attributes:
-        epoch: Whole epochs done.
-        batch: Batches of the next one done.
-        seconds: Time those took.
-        log: Rows of the whole epochs.
+        epoch: Number of completed epochs.
+        batch: Completed batches of the current epoch.
+        seconds: Time spent on these batches.
+        log: Results of the completed epochs.
         flips: Their sign flips.
     """
 
@@ -135,14 +130,14 @@ class _Position:
     flips: list[LayerFlips] = field(default_factory=list)
 
     @classmethod
-    def from_dict(cls, saved: dict[str, Any]) -> "_Position":
+    def from_dict(cls, saved: dict[str, Any]) -> "_RunProgress":
         log = [EpochLog(**row) for row in saved["log"]]
         flips = [LayerFlips(**row) for row in saved["flips"]]
         return cls(saved["epoch"], saved["batch"], saved["seconds"], log, flips)
 
 
 class _Run:
-    """One training in this process, which may be one of several workers."""
+    """A training run in this process, which may be one of several workers."""
 
     def __init__(
         self,
@@ -162,7 +157,7 @@ class _Run:
         self._stop = stop
         self._strategy = strategy
         self._chief = is_chief(self._strategy)
-        self._position = _Position()
+        self._progress = _RunProgress()
         self._epoch_steps = _epoch_steps(recipe, data, self._strategy.num_replicas_in_sync)
         self._rate = learning_rate(recipe, self._epoch_steps)
         tf.keras.utils.set_random_seed(recipe.seed)
@@ -182,49 +177,49 @@ class _Run:
         self._checkpoints = Checkpoints(folder / files.CHECKPOINTS, variables, chief=self._chief)
 
     def train(self, *, resume: bool) -> list[EpochLog]:
-        """Trains for as many epochs as are left."""
+        """Trains for the remaining epochs."""
         if self._chief:
             self._checkpoints.clean()
-        shown = Progress(self._recipe.epochs, self._epoch_steps, self._recipe.batch_size, shown=self._chief)
-        saved = self._checkpoints.restore(_Position.from_dict, shown.say) if resume else None
+        display = Progress(self._recipe.epochs, self._epoch_steps, self._recipe.batch_size, shown=self._chief)
+        saved = self._checkpoints.restore(_RunProgress.from_dict, display.say) if resume else None
         if saved is not None:
-            self._position = saved
-            shown.say(f"Going on after {self._position.epoch} epochs and {self._position.batch} steps.")
+            self._progress = saved
+            display.say(f"Going on after {self._progress.epoch} epochs and {self._progress.batch} steps.")
             self._write_logs()
-        with TensorBoard(self._folder / files.TENSORBOARD if self._chief else None) as board, shown:
-            while self._position.epoch < self._recipe.epochs:
-                self._train_epoch(shown, board)
+        with TensorBoard(self._folder / files.TENSORBOARD if self._chief else None) as board, display:
+            while self._progress.epoch < self._recipe.epochs:
+                self._train_epoch(display, board)
                 row = self._finish_epoch(board)
-                shown.finish(row, (self._recipe.epochs - row.epoch) * row.seconds)
-        return self._position.log
+                display.finish(row, (self._recipe.epochs - row.epoch) * row.seconds)
+        return self._progress.log
 
-    def _train_epoch(self, shown: Progress, board: TensorBoard) -> None:
-        position = self._position
-        started = time.monotonic() - position.seconds
-        pace = StepsPerExecution(worker_count())
+    def _train_epoch(self, display: Progress, board: TensorBoard) -> None:
+        progress = self._progress
+        started = time.monotonic() - progress.seconds
+        steps_per_execution = StepsPerExecution(worker_count())
         batches = iter(self._distributed(self._training_batches))
-        shown.start(position.epoch + 1, position.batch)
-        while position.batch < self._epoch_steps:
-            until_checkpoint = self._checkpoint_steps - position.batch % self._checkpoint_steps
-            count = min(pace.steps, until_checkpoint, self._epoch_steps - position.batch)
-            with pace.timing(count):
+        display.start(progress.epoch + 1, progress.batch)
+        while progress.batch < self._epoch_steps:
+            until_checkpoint = self._checkpoint_steps - progress.batch % self._checkpoint_steps
+            count = min(steps_per_execution.steps, until_checkpoint, self._epoch_steps - progress.batch)
+            with steps_per_execution.timing(count):
                 self._steps.train(batches, count)
-            position.batch += count
-            position.seconds = time.monotonic() - started
+            progress.batch += count
+            progress.seconds = time.monotonic() - started
             loss, top1, _ = self._steps.read().means
             self._check(loss)
-            shown.update(count, loss, top1)
+            display.update(count, loss, top1)
             board.steps(self._step, loss, self._rate_now())
-            # A worker that stopped by itself would leave the others waiting for it.
+            # A worker that stopped alone would leave the others waiting for it.
             if self._steps.any_worker(self._stop.requested):
                 self._save()
-                raise TrainingStopped(f"Stopped in epoch {position.epoch + 1}; the checkpoint has all that was done.")
-            if count == until_checkpoint and position.batch < self._epoch_steps:
+                raise TrainingStopped(f"Stopped in epoch {progress.epoch + 1}; the checkpoint has all that was done.")
+            if count == until_checkpoint and progress.batch < self._epoch_steps:
                 self._save()
 
     def _finish_epoch(self, board: TensorBoard) -> EpochLog:
-        position = self._position
-        started = time.monotonic() - position.seconds
+        progress = self._progress
+        started = time.monotonic() - progress.seconds
         loss, top1, top5 = self._steps.read().means
         if self._strategy.num_replicas_in_sync > 1:
             average_batchnorm_statistics(self._model)
@@ -233,7 +228,7 @@ class _Run:
             row = EpochLog(
                 model=network_name(self._recipe),
                 stem=network_stem(self._recipe, self._data),
-                epoch=position.epoch + 1,
+                epoch=progress.epoch + 1,
                 learning_rate=self._rate_now(),
                 train_top1=top1,
                 train_top5=top5,
@@ -243,9 +238,9 @@ class _Run:
                 train_loss=loss,
                 val_loss=val_loss,
             )
-            self._export(best=all(row.rank > earlier.rank for earlier in position.log))
+            self._export(best=all(row.rank > earlier.rank for earlier in progress.log))
         flips = self._flips.summary(row.epoch)
-        self._position = _Position(row.epoch, log=[*position.log, row], flips=[*position.flips, *flips])
+        self._progress = _RunProgress(row.epoch, log=[*progress.log, row], flips=[*progress.flips, *flips])
         self._steps.reset()
         self._flips.reset()
         self._save()
@@ -254,7 +249,7 @@ class _Run:
 
     @property
     def _step(self) -> int:
-        return self._position.epoch * self._epoch_steps + self._position.batch
+        return self._progress.epoch * self._epoch_steps + self._progress.batch
 
     def _rate_now(self) -> float:
         return float(self._rate(self._step))
@@ -262,25 +257,25 @@ class _Run:
     def _check(self, loss: float) -> None:
         if not math.isfinite(loss):
             raise RuntimeError(
-                f"The loss is {loss} in epoch {self._position.epoch + 1}: the training has diverged. Lower "
+                f"The loss is {loss} in epoch {self._progress.epoch + 1}: the training has diverged. Lower "
                 "learning_rate or set clip_norm, and start anew; --resume goes on from the last checkpoint before this."
             )
 
     def _save(self) -> None:
-        # The logs that people read come second: they can be written again from the checkpoint.
-        self._checkpoints.save(self._step, asdict(self._position))
+        # The CSV logs come second, since they can be written again from the checkpoint.
+        self._checkpoints.save(self._step, asdict(self._progress))
         self._write_logs()
 
     def _write_logs(self) -> None:
         if not self._chief:
             return
-        write_rows(self._folder / files.LOG, EpochLog, self._position.log)
+        write_rows(self._folder / files.LOG, EpochLog, self._progress.log)
         if self._recipe.flips != "none":
-            write_rows(self._folder / files.FLIPS, LayerFlips, self._position.flips)
+            write_rows(self._folder / files.FLIPS, LayerFlips, self._progress.flips)
 
     def _export(self, *, best: bool) -> None:
-        """Writes the network with softmax and in plain float32, as users load it."""
-        # Every worker reads, as batch norms have their statistics averaged over the workers for that.
+        """Writes the network in float32 and with softmax, as users load it."""
+        # All workers read, because reading the statistics of batch norms averages them over the workers.
         weights = [variable.numpy() for variable in self._model.weights]
         if not self._chief:
             return
@@ -301,9 +296,9 @@ class _Run:
             self._data,
             augmentation=self._recipe.augmentation,
             batch_size=context.get_per_replica_batch_size(self._recipe.batch_size),
-            epoch=self._position.epoch + 1,
+            epoch=self._progress.epoch + 1,
             seed=self._recipe.seed,
-            first_batch=self._position.batch * _local_replicas(context),
+            first_batch=self._progress.batch * _local_replicas(context),
             shard=Shard(context.input_pipeline_id, context.num_input_pipelines),
             shard_by=self._recipe.shard_by,
         )
@@ -319,7 +314,7 @@ class _Run:
 
 
 def _local_replicas(context: tf.distribute.InputContext) -> int:
-    """The devices of this worker: a step takes one batch for each."""
+    """Number of devices of this worker; a step takes one batch for each."""
     return context.num_replicas_in_sync // context.num_input_pipelines
 
 

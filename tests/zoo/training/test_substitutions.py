@@ -12,8 +12,7 @@ from training_runs import recipe
 from larq_melius import MeliusNet
 from larq_melius.zoo.data import load_data
 from larq_melius.zoo.recipes.recipe import Precision, Quantization
-from larq_melius.zoo.training.network import build_network, training_network
-from larq_melius.zoo.training.precision import precision
+from larq_melius.zoo.training.network import build_network, precision, training_network
 from larq_melius.zoo.training.substitutions import pad_with_zeros, split_groups, substitute
 
 GROUPED = 'architecture={"num_blocks": [1, 1], "transition_filters": [64], "transition_groups": 4}'
