@@ -131,4 +131,4 @@ def test_tf_config_that_is_wrong(tmp_path) -> None:
     environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": {"ps": ["a:1"]}})}
     result = subprocess.run(command(tmp_path / "run"), env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert "TF_CONFIG must have nothing but 'worker'" in result.stderr
+    assert "TF_CONFIG may have only the jobs 'worker'" in result.stderr
