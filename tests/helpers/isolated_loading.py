@@ -112,7 +112,9 @@ def _resident() -> int:
 
 
 def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not getrusage's ru_maxrss, which a process inherits from the one that starts it: a test run's takes gigabytes.
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
 
 
 _networks: dict[str, Any] = {}
@@ -234,7 +236,7 @@ def _progress() -> Callable[[Path], Arrays]:
     import tensorflow as tf
 
     from larq_melius.zoo.training.checkpoints import Checkpoints
-    from larq_melius.zoo.training.trainer import _Position
+    from larq_melius.zoo.training.trainer import _RunProgress
 
     def load(path: Path) -> Arrays:
         variable = tf.Variable(np.zeros(100, "float32"))
@@ -247,7 +249,7 @@ def _progress() -> Callable[[Path], Arrays]:
         part = "progress.json" if path.suffix == ".json" else f"state{path.suffix}"
         shutil.copyfile(path, folder / "step-0000000002" / part)
         said: list[str] = []
-        checkpoints.restore(_Position.from_dict, said.append)
+        checkpoints.restore(_RunProgress.from_dict, said.append)
         if said:
             raise ValueError(said[0])
         return [variable.numpy()]
