@@ -24,14 +24,22 @@ pytest.register_assert_rewrite("data_batches", "training_runs")
 
 #: The modules that take longest, longest first: begun last, one of them would keep a single core busy at the end.
 LONGEST = (
-    "converters/export/test_export.py",
-    "zoo/training/test_trainer.py",
-    "larq_melius/analysis/test_operations.py",
-    "zoo/test_publishing.py",
-    "zoo/test_paper_tables.py",
-    "zoo/test_ablations.py",
     "zoo/training/test_workers.py",
     "zoo/training/test_resuming.py",
+    "zoo/training/test_trainer.py",
+    "larq_melius/analysis/test_operations.py",
+    "zoo/test_ablations.py",
+    "converters/export/test_export.py",
+    "larq_melius/models/test_applications.py",
+    "zoo/test_evaluation.py",
+    "converters/importers/test_bmxnet.py",
+    "zoo/test_publishing.py",
+    "zoo/data/test_pipeline.py",
+    "zoo/training/test_training.py",
+    "larq_melius/cli/test_weights_commands.py",
+    "larq_melius/models/test_safe_loading.py",
+    "converters/importers/test_bitorch.py",
+    "larq_melius/cli/test_cli.py",
 )
 
 

@@ -58,7 +58,7 @@ def test_network_exported_as_its_training_says(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "a run"
     settings = set_options([*SMALL, "epochs=2", "batch_size=64", "image_size=16", "warmup_epochs=0"])
-    trained = run("train", "meliusnettiny", "-o", folder, *settings)
+    trained = run_process("train", "meliusnettiny", "-o", folder, *settings)
     assert trained.returncode == 0, trained.stderr
     for line in trained.stdout.splitlines()[-2:]:
         done = run(*shlex.split(line)[1:])

@@ -24,6 +24,7 @@ def plain(tmp_path_factory, digits) -> EpochLog:
     return row
 
 
+@pytest.mark.process
 def test_files_of_a_run(uninterrupted) -> None:
     header = (uninterrupted / "log.csv").read_text().splitlines()[0]
     assert header.startswith("model,stem,epoch,learning_rate,train_top1,train_top5,val_top1,val_top5,seconds")
@@ -37,6 +38,7 @@ def test_files_of_a_run(uninterrupted) -> None:
     assert len(list(uninterrupted.glob("checkpoints/step-*"))) == 2
 
 
+@pytest.mark.process
 def test_best_network_scores_what_the_log_says(uninterrupted, digits) -> None:
     log = read_rows(uninterrupted / "log.csv", EpochLog)
     best = max(log, key=lambda row: (row.val_top1, -row.val_loss))
@@ -117,11 +119,11 @@ def test_moving_average_is_what_is_evaluated_and_exported(tmp_path, digits, plai
 
 
 def test_first_stage_hands_its_weights_on(tmp_path, digits) -> None:
-    two = recipe("epochs=1", "first_stage=float_weights", "first_stage_epochs=2")
+    two = recipe(*EPOCH, "first_stage=float_weights", "first_stage_epochs=2")
     train(two, digits, tmp_path / "run")
     first = tmp_path / "run/first_stage"
     assert len(read_rows(first / "log.csv", EpochLog)) == 2
-    direct = recipe("epochs=1", f"initial_weights={first / 'last.keras'}")
+    direct = recipe(*EPOCH, f"initial_weights={first / 'last.keras'}")
     train(direct, digits, tmp_path / "direct")
     assert numbers(tmp_path / "direct") == numbers(tmp_path / "run")
 
@@ -198,7 +200,7 @@ def test_xla_trains_alike(tmp_path, digits, plain) -> None:
 
 
 def test_xla_comes_to_the_same_numbers_without_signs(tmp_path, digits) -> None:
-    settings = ["epochs=1", "quantization=float", "optimizer=sgd", "learning_rate=1e-3", "flips=none"]
+    settings = [*EPOCH, "quantization=float", "optimizer=sgd", "learning_rate=1e-3", "flips=none"]
     compiled, plain = (train(recipe(*settings, f"xla={xla}"), digits, tmp_path / xla)[0] for xla in ("true", "false"))
     assert compiled.train_loss == pytest.approx(plain.train_loss, rel=1e-5)
     assert compiled.val_loss == pytest.approx(plain.val_loss, rel=1e-5)
