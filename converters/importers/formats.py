@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
+
+from larq_melius.weights.checks import check_finite, naming_file
 
 FORMATS = ("bmxnet", "bitorch", "larq_zoo")
 
@@ -51,9 +52,10 @@ def import_weights(
     found = recognize_format(source) if format is None else format
     options: dict[str, Any] = {"stem": stem} if input_shape is None else {"stem": stem, "input_shape": input_shape}
     network = _import(found, source, model, options)
-    for variable in network.weights:
-        if not np.isfinite(variable.numpy()).all():
-            raise ValueError(f"{source} holds weights that are not finite numbers: those of {variable.name}.")
+    # The importers check the file's numbers, which float32 may not be able to hold.
+    with naming_file(source):
+        for variable in network.weights:
+            check_finite(variable.numpy(), variable.name)
     return network
 
 

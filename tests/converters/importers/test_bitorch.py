@@ -301,3 +301,13 @@ def test_pytorch_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match=r"^Reading a PyTorch file needs PyTorch: pip install 'larq-melius\[torch\]'"):
         import_weights(tmp_path / "weights.pth", "MeliusNet22")
+
+
+def test_numbers_beyond_the_range_of_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    state, _ = load("residual")
+    state = {**state, "_model.output.bias": np.full(3, 1e300)}
+    variant = replace(bitorch.find_variant("ResNetE18"), function=lambda **_: build("residual", pad_value=-1.0))
+    monkeypatch.setattr(bitorch, "find_variant", lambda name: variant)
+    monkeypatch.setattr(bitorch, "read_state", lambda source: state)
+    with pytest.raises(ValueError, match=r"^some\.pth: predictions/bias:0 holds numbers that are not finite"):
+        import_weights("some.pth", "ResNetE18", format="bitorch")
