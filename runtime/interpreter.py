@@ -1,8 +1,11 @@
 """Runs an exported network: in LiteRT with the delegate, or in Larq Compute Engine's interpreter."""
 
+import contextlib
 import os
+import tempfile
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -152,7 +155,8 @@ class _LitertBackend:
             for detail in interpreter.get_input_details():
                 if len(detail["shape"]) and detail["shape"][0] != 1:
                     interpreter.resize_tensor_input(detail["index"], [1, *detail["shape"][1:]])
-            interpreter.allocate_tensors()
+            with _without_remarks():
+                interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             # An LCE operator that the delegate did not claim ends here, too: LiteRT has no kernel of it.
             raise ValueError(f"{where} cannot be run: {' '.join(str(error).split())}") from error
@@ -202,6 +206,33 @@ def _magic(model: str | os.PathLike[str] | bytes) -> bytes:
         return model[4:8]
     with open(model, "rb") as file:
         return file.read(8)[4:8]
+
+
+_REMARK = b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+_redirecting = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Keeps from stderr what LiteRT's C++ code remarks about XNNPACK, which no setting does; the rest passes."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_redirecting)
+        try:
+            stderr = os.dup(2)
+        except OSError:  # There is no stderr.
+            yield
+            return
+        held = stack.enter_context(tempfile.TemporaryFile())
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            for line in held:
+                if line.rstrip() != _REMARK:
+                    os.write(2, line)
 
 
 def _describe(details: Sequence[dict[str, Any]]) -> tuple[tuple[TensorInfo, ...], list[int]]:

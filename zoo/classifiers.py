@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +14,7 @@ from larq_melius.images import load_image
 from larq_melius.models.registry import find_variant
 from larq_melius.models.safe_loading import KERAS_SUFFIXES, is_saved_model, load_model_safely
 from larq_melius.preprocessing import IMAGENET, Preprocessing
+from larq_melius.runtime import Interpreter, Runtime
 from larq_melius.weights.loading import convention_of
 from larq_melius.weights.records import WeightsRecord, find_record, list_records
 
@@ -41,6 +42,7 @@ class Classifier:
         labels: Names of the classes; empty if unknown.
         scores: Maps normalized images, ``(batch, height, width, channels)``, to scores, ``(batch, classes)``.
         assumptions: What was assumed because the source does not say it, one sentence each.
+        runtime: What runs it: ``"keras"``, or ``Interpreter.runtime`` of a ``.tflite`` file.
     """
 
     input_shape: tuple[int, int, int]
@@ -48,6 +50,7 @@ class Classifier:
     labels: tuple[str, ...]
     scores: Callable[[np.ndarray], np.ndarray]
     assumptions: tuple[str, ...] = ()
+    runtime: Literal["keras", "delegate", "lce"] = "keras"
 
     def finite_scores(self, images: np.ndarray) -> np.ndarray:
         """The scores, ``(batch, classes)``, of normalized images, ``(batch, height, width, channels)``.
@@ -149,6 +152,7 @@ def load_classifier(
     labels: Sequence[str] | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     num_threads: int = 1,
+    runtime: Runtime = "auto",
     **options: Any,
 ) -> Classifier:
     """Loads what ``source`` names, ready to classify images.
@@ -159,10 +163,11 @@ def load_classifier(
         labels: As in ``load_network``; override those in a ``.tflite`` file.
         preprocessing: As in ``load_network``; overrides that in a ``.tflite`` file.
         num_threads: Threads for a ``.tflite`` file.
+        runtime: What is to run a ``.tflite`` file; see ``larq_melius.runtime.Interpreter``.
         **options: Further arguments of ``load_network``.
 
     Raises:
-        ImportError: If a ``.tflite`` file is to run where Larq Compute Engine has no wheel.
+        ImportError: If what is to run a ``.tflite`` file is not installed.
         OSError: If the file or the weights are not available.
         ValueError: If there is no such network or file, an argument does not fit it, or it does not classify images.
     """
@@ -170,7 +175,7 @@ def load_classifier(
     if Path(source).suffix == TFLITE_SUFFIX:
         _refuse_variants(source, {"weights": weights, **options})
         default_labels = options.get("default_labels")
-        return _tflite_classifier(Path(source), labels, preprocessing or {}, default_labels, num_threads)
+        return _tflite_classifier(Path(source), labels, preprocessing or {}, default_labels, num_threads, runtime)
     network = load_network(source, weights, labels=labels, preprocessing=preprocessing, **options)
     return network.classifier(options.get("input_size"))
 
@@ -347,9 +352,9 @@ def _tflite_classifier(
     preprocessing: Mapping[str, Any],
     default_labels: Sequence[str] | None,
     num_threads: int,
+    runtime: Runtime,
 ) -> Classifier:
     from larq_melius.converters import read_metadata
-    from larq_melius.runtime import make_interpreter
 
     data = path.read_bytes()
     try:
@@ -360,8 +365,8 @@ def _tflite_classifier(
         raise ValueError(
             f"{path} does not say how to normalize an image: it has no TFLite metadata of an image classifier."
         )
-    interpreter = make_interpreter(data, num_threads=num_threads)
-    classes = interpreter.output_shapes[0][-1]
+    interpreter = Interpreter(path, num_threads, runtime=runtime)
+    classes = interpreter.outputs[0].shape[-1]
     if labels is not None and len(labels) != classes:
         raise ValueError(f"There are {len(labels)} labels, but {path} has {classes} classes.")
     names = labels or metadata.labels or default_labels or ()
@@ -370,4 +375,5 @@ def _tflite_classifier(
         replace(metadata.preprocessing, **preprocessing),
         tuple(names) if len(names) == classes else (),
         interpreter.predict,
+        runtime=interpreter.runtime,
     )

@@ -11,7 +11,7 @@ from PIL import Image
 from tabulate import tabulate
 
 from larq_melius.converters import export_tflite
-from larq_melius.runtime import make_interpreter
+from larq_melius.runtime import Interpreter, Runtime
 from larq_melius.zoo.classifiers import Network, Prediction, load_classifier, load_network
 from larq_melius.zoo.data.digits import load_digits_split
 
@@ -19,11 +19,12 @@ _SHOWN = 24
 _COLUMNS = 8
 
 
-def demo(output: Path) -> None:
+def demo(output: Path, runtime: Runtime = "auto") -> None:
     """Exports the digits network, evaluates the file beside Keras, and shows what it makes of some digits.
 
     Args:
         output: Folder for the ``.tflite`` file and the pictures; made if it is not there.
+        runtime: What is to run the file; see ``larq_melius.runtime.Interpreter``.
 
     Raises:
         ImportError: If scikit-learn or Matplotlib is not installed.
@@ -45,34 +46,36 @@ def demo(output: Path) -> None:
         f"{report.verification.lce_bconv2d} of {report.verification.binary_convolutions} binary convolutions are "
         f"LceBconv2d; logits differ by at most {report.verification.max_logit_difference:.1g}"
     )
-    _evaluate(network, report.path)
-    _show(report.path, output)
+    _evaluate(network, report.path, runtime)
+    _show(report.path, output, runtime)
 
 
-def _evaluate(network: Network, path: Path) -> None:
+def _evaluate(network: Network, path: Path, runtime: Runtime) -> None:
     digits = load_digits_split().test
     model = network.model
     inputs = network.known_preprocessing().normalize(digits.images)
-    interpreter = make_interpreter(path.read_bytes())
+    interpreter = Interpreter(path, runtime=runtime)
     by_keras = np.asarray(model(inputs, training=False)).argmax(axis=1)
-    by_lce = interpreter.predict(inputs).argmax(axis=1)
+    by_file = interpreter.predict(inputs).argmax(axis=1)
     graph = tf.function(lambda image: model(image, training=False))
     keras_latency = _latency(lambda: np.asarray(graph(inputs[:1])))
-    lce_latency = _latency(lambda: interpreter.predict(inputs[:1]))
+    file_latency = _latency(lambda: interpreter.predict(inputs[:1]))
     rows = [
         ("Keras", *_score(by_keras, digits.labels), "", "", f"{keras_latency * 1e3:.2f} ms"),
         (
-            "TFLite, LCE interpreter",
-            *_score(by_lce, digits.labels),
-            f"{(by_lce == by_keras).mean():.2%}",
+            "TFLite, " + {"delegate": "delegate", "lce": "LCE interpreter"}[interpreter.runtime],
+            *_score(by_file, digits.labels),
+            f"{(by_file == by_keras).mean():.2%}",
             f"{path.stat().st_size / 1024:.0f} KiB",
-            f"{lce_latency * 1e3:.2f} ms",
+            f"{file_latency * 1e3:.2f} ms",
         ),
     ]
     click.echo(f"\nThe whole test split, {len(inputs)} scans that training never saw:")
     click.echo(tabulate(rows, ("", "top-1", "errors", "agreement", "size", "latency of one image"), tablefmt="simple"))
     click.echo(
-        "Off a phone, LCE runs binary convolutions in reference kernels: its latency here says nothing about phones.\n"
+        "The latencies are this machine's, and say nothing about phones."
+        + (" Off ARM, LCE has reference kernels only." if interpreter.runtime == "lce" else "")
+        + "\n"
     )
 
 
@@ -91,10 +94,10 @@ def _latency(run: Callable[[], object], repeats: int = 50) -> float:
     return float(np.median(times))
 
 
-def _show(path: Path, output: Path) -> None:
+def _show(path: Path, output: Path, runtime: Runtime) -> None:
     """Classifies some digits from image files, and draws them with what the network makes of them."""
     digits = load_digits_split().test
-    classifier = load_classifier(str(path))
+    classifier = load_classifier(str(path), runtime=runtime)
     folder = output / "digits"
     folder.mkdir(exist_ok=True)
     results = []

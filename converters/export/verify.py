@@ -10,7 +10,7 @@ import tensorflow as tf
 from larq_melius.analysis.operations import count_binary_convolutions
 from larq_melius.analysis.padding import pads_with_minus_one
 from larq_melius.converters.tflite.flatbuffer import count_operators, without_softmax
-from larq_melius.runtime.lce_interpreter import make_interpreter
+from larq_melius.runtime import Interpreter, find_library, make_interpreter
 
 #: Largest relative difference that rounding alone makes. Seen over the zoo: up to 1e-5.
 ROUNDING_TOLERANCE = 1e-4
@@ -34,6 +34,8 @@ class Verification:
         binary_convolutions: Binary convolutions of the Keras model.
         lce_bconv2d: ``LceBconv2d`` operators of the flatbuffer.
         problems: Why the flatbuffer is not to be trusted; empty if it is.
+        delegate_differences: Relative difference of each sample, ascending, between the delegate and Larq Compute
+            Engine's interpreter; ``None`` where this installation has no delegate.
     """
 
     samples: int
@@ -43,6 +45,7 @@ class Verification:
     binary_convolutions: int
     lce_bconv2d: int
     problems: tuple[str, ...]
+    delegate_differences: tuple[float, ...] | None = None
 
     @property
     def flipped_samples(self) -> int:
@@ -65,6 +68,9 @@ def verify(
     one sample agrees to rounding, every such sample has the same top-1 class, and no sample is further off than
     flips explain.
 
+    Larq Compute Engine's interpreter is the reference. Where this installation has the delegate, it runs the
+    flatbuffer, too, and has to agree with the reference in the same way.
+
     Args:
         model: The model, ending in logits or a softmax.
         flatbuffer: The flatbuffer made from it.
@@ -76,15 +82,27 @@ def verify(
     """
     report = progress or (lambda line: None)
     report(f"Running Keras on {len(inputs)} images")
-    expected = np.asarray(logits_model(model).predict(inputs, verbose=0), "float64").reshape(len(inputs), -1)
+    expected = _flat(logits_model(model).predict(inputs, verbose=0))
+    logits = without_softmax(flatbuffer)
     report(f"Running the LCE interpreter on {len(inputs)} images")
-    interpreter = make_interpreter(without_softmax(flatbuffer))
-    actual = np.asarray(interpreter.predict(inputs), "float64").reshape(len(inputs), -1)
+    actual = _flat(make_interpreter(logits).predict(inputs))
+    by_delegate = None
+    if find_library() is not None:
+        report(f"Running the delegate on {len(inputs)} images")
+        by_delegate = _flat(Interpreter(logits, runtime="delegate").predict(inputs))
     hint = " (the network pads with -1, which no LceBconv2d does)" if pads_with_minus_one(model) else ""
-    return _compare(expected, actual, count_binary_convolutions(model), count_operators(flatbuffer)["LceBconv2d"], hint)
+    binary, lce = count_binary_convolutions(model), count_operators(flatbuffer)["LceBconv2d"]
+    return _compare(expected, actual, binary, lce, hint, by_delegate)
 
 
-def _compare(expected: np.ndarray, actual: np.ndarray, binary: int, lce: int, hint: str = "") -> Verification:
+def _compare(
+    expected: np.ndarray,
+    actual: np.ndarray,
+    binary: int,
+    lce: int,
+    hint: str = "",
+    by_delegate: np.ndarray | None = None,
+) -> Verification:
     problems = []
     if lce != binary:
         problems.append(
@@ -93,31 +111,54 @@ def _compare(expected: np.ndarray, actual: np.ndarray, binary: int, lce: int, hi
         )
     if expected.shape != actual.shape:
         raise ValueError(f"The flatbuffer gives {actual.shape[1]} numbers an image, but Keras {expected.shape[1]}.")
-    difference = np.abs(actual - expected)
-    scale = np.maximum(expected.std(axis=1), np.finfo("float32").tiny)
-    relative = np.sqrt((difference**2).mean(axis=1)) / scale
-    same_top1 = actual.argmax(axis=1) == expected.argmax(axis=1)
-    rounded = relative <= ROUNDING_TOLERANCE
-    if not np.isfinite(actual).all():
-        problems.append("the flatbuffer gives infinities or NaN")
-    elif not rounded.any():
-        problems.append(
-            f"no sample agrees to rounding (smallest relative difference {relative.min():.1e}, allowed "
-            f"{ROUNDING_TOLERANCE:.0e})"
-        )
-    elif relative.max() > FLIP_TOLERANCE:
-        problems.append(f"a sample is off by {relative.max():.2f}, more than flipped signs explain ({FLIP_TOLERANCE})")
-    elif not same_top1[rounded].all():
-        problems.append("a sample that agrees to rounding has another top-1 class")
+    problems += _problems(expected, actual)
+    delegate_differences = None
+    if by_delegate is not None:
+        problems += [f"run by the delegate, {problem}" for problem in _problems(actual, by_delegate)]
+        delegate_differences = tuple(np.sort(_relative_differences(actual, by_delegate)).tolist())
     return Verification(
         samples=len(expected),
-        max_logit_difference=float(difference.max()),
-        relative_differences=tuple(float(value) for value in np.sort(relative)),
-        top1_agreement=float(same_top1.mean()),
+        max_logit_difference=float(np.abs(actual - expected).max()),
+        relative_differences=tuple(np.sort(_relative_differences(expected, actual)).tolist()),
+        top1_agreement=float(_same_top1(expected, actual).mean()),
         binary_convolutions=binary,
         lce_bconv2d=lce,
         problems=tuple(problems),
+        delegate_differences=delegate_differences,
     )
+
+
+def _flat(logits: Any) -> np.ndarray:
+    return np.asarray(logits, "float64").reshape(len(logits), -1)
+
+
+def _relative_differences(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    scale = np.maximum(expected.std(axis=1), np.finfo("float32").tiny)
+    differences: np.ndarray = np.sqrt(((actual - expected) ** 2).mean(axis=1)) / scale
+    return differences
+
+
+def _same_top1(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    same: np.ndarray = actual.argmax(axis=1) == expected.argmax(axis=1)
+    return same
+
+
+def _problems(expected: np.ndarray, actual: np.ndarray) -> list[str]:
+    """What is wrong with logits, beside those that they should equal but for rounding and flips."""
+    if not np.isfinite(actual).all():
+        return ["the flatbuffer gives infinities or NaN"]
+    relative = _relative_differences(expected, actual)
+    rounded = relative <= ROUNDING_TOLERANCE
+    if not rounded.any():
+        return [
+            f"no sample agrees to rounding (smallest relative difference {relative.min():.1e}, allowed "
+            f"{ROUNDING_TOLERANCE:.0e})"
+        ]
+    if relative.max() > FLIP_TOLERANCE:
+        return [f"a sample is off by {relative.max():.2f}, more than flipped signs explain ({FLIP_TOLERANCE})"]
+    if not _same_top1(expected, actual)[rounded].all():
+        return ["a sample that agrees to rounding has another top-1 class"]
+    return []
 
 
 def logits_model(model: tf.keras.Model) -> tf.keras.Model:

@@ -1,10 +1,12 @@
 """``larq-melius demo``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from larq_melius.cli.errors import one_line_errors
+from larq_melius.cli.network import runtime_option
 
 
 @click.command()
@@ -16,9 +18,10 @@ from larq_melius.cli.errors import one_line_errors
     show_default=True,
     help="Folder for the .tflite file and the pictures.",
 )
-def demo(output: Path) -> None:
+@runtime_option
+def demo(output: Path, runtime: Any) -> None:
     """Export the digits network, evaluate the file beside Keras, and show what it makes of some digits."""
     with one_line_errors():
         from larq_melius.zoo.demo import demo as run_demo
 
-        run_demo(output)
+        run_demo(output, runtime)

@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from larq_melius.cli.errors import one_line_errors
-from larq_melius.cli.network import classifier_options, pop_classifier_options, say_assumptions
+from larq_melius.cli.network import (
+    classifier_options,
+    pop_classifier_options,
+    runtime_options,
+    say_assumptions,
+    say_runtime,
+)
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -23,7 +29,7 @@ _FEW = 20
 @classifier_options()
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images at a time.")
 @click.option("--limit", type=click.IntRange(min=1), help="Evaluate no more than so many images.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for a .tflite file.")
+@runtime_options
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -38,6 +44,7 @@ def evaluate(
     batch_size: int,
     limit: int | None,
     threads: int,
+    runtime: Any,
     report: Path | None,
     as_json: bool,
     **options: Any,
@@ -63,6 +70,7 @@ def evaluate(
         classifier = load_classifier(
             model,
             num_threads=threads,
+            runtime=runtime,
             default_labels=data.classes,
             default_preprocessing=data.preprocessing,
             **arguments,
@@ -72,9 +80,10 @@ def evaluate(
         if report is not None:
             write_atomically(report, (json.dumps(result.to_dict(), indent=2) + "\n").encode())
     if as_json:
-        print_json(result.to_dict())
+        print_json({"runtime": classifier.runtime, **result.to_dict()})
         return
     _print(result)
+    say_runtime(classifier.runtime)
 
 
 def _print(result: Any) -> None:

@@ -67,6 +67,7 @@ def _print(report: Any, as_json: bool) -> None:
         "top1_agreement": checked.top1_agreement,
         "max_logit_difference": checked.max_logit_difference,
         "flipped_samples": checked.flipped_samples,
+        "largest_delegate_difference": max(checked.delegate_differences) if checked.delegate_differences else None,
     }
     if as_json:
         print_json(facts)
@@ -78,5 +79,12 @@ def _print(report: Any, as_json: bool) -> None:
             ("top-1 agreement", f"{checked.top1_agreement:.0%} of {checked.samples} images, Keras beside LCE"),
             ("largest logit difference", f"{checked.max_logit_difference:.2g}"),
             ("samples with a flipped sign", f"{checked.flipped_samples} (within rounding of zero)"),
+            ("delegate beside LCE", _delegate_text(checked)),
         ]
     )
+
+
+def _delegate_text(checked: Any) -> str:
+    if checked.delegate_differences is None:
+        return "not compared: this installation has no delegate"
+    return f"within {max(checked.delegate_differences):.1g} of the standard deviation of an image's logits"

@@ -31,6 +31,14 @@ _OPTIONS = {
 }
 
 
+#: What users read for ``Classifier.runtime``.
+RUNTIME_NAMES = {
+    "keras": "Keras",
+    "delegate": "LiteRT with the delegate",
+    "lce": "Larq Compute Engine's interpreter",
+}
+
+
 def network_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Adds the options that choose a variant of a network, except for those in ``without``."""
 
@@ -59,3 +67,26 @@ def say_assumptions(network: Any) -> None:
     """Says on stderr what ``load_network`` or ``load_classifier`` had to assume."""
     for assumption in network.assumptions:
         click.echo(f"Note: {assumption}", err=True)
+
+
+def runtime_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options about running a ``.tflite`` file: ``threads`` and ``runtime``."""
+    threads = click.option(
+        "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for a .tflite file."
+    )
+    return threads(runtime_option(command))
+
+
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(["auto", "delegate", "lce"]),
+    default="auto",
+    show_default=True,
+    help="What runs a .tflite file: LiteRT with the delegate, or Larq Compute Engine's interpreter.",
+)
+
+
+def say_runtime(runtime: str) -> None:
+    """Says on stderr what ran a ``.tflite`` file."""
+    if runtime != "keras":
+        click.echo(f"Note: {RUNTIME_NAMES[runtime]} ran the network.", err=True)

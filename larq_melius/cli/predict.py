@@ -11,7 +11,13 @@ import click
 from tqdm import tqdm
 
 from larq_melius.cli.errors import UserError, error_text, one_line_errors
-from larq_melius.cli.network import classifier_options, pop_classifier_options, say_assumptions
+from larq_melius.cli.network import (
+    classifier_options,
+    pop_classifier_options,
+    runtime_options,
+    say_assumptions,
+    say_runtime,
+)
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 _STDIN = "-"
@@ -22,9 +28,11 @@ _STDIN = "-"
 @click.argument("images", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @classifier_options()
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to print.")
-@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Threads for a .tflite file.")
+@runtime_options
 @json_option
-def predict(model: str, images: tuple[str, ...], top: int, threads: int, as_json: bool, **options: Any) -> None:
+def predict(
+    model: str, images: tuple[str, ...], top: int, threads: int, runtime: Any, as_json: bool, **options: Any
+) -> None:
     """Classify IMAGES with MODEL.
 
     MODEL is a network's name, a saved Keras file (.keras, .h5, .hdf5), a SavedModel folder or an exported .tflite file.
@@ -36,12 +44,12 @@ def predict(model: str, images: tuple[str, ...], top: int, threads: int, as_json
         from larq_melius.zoo.classifiers import load_classifier
 
         names = list(_expand(images))
-        classifier = load_classifier(model, num_threads=threads, **arguments)
+        classifier = load_classifier(model, num_threads=threads, runtime=runtime, **arguments)
         say_assumptions(classifier)
         shown = len(names) > 1 and sys.stderr.isatty()
         entries = []
         for name in tqdm(names, unit=" images", file=sys.stderr, disable=not shown, leave=False):
-            entry: dict[str, Any] = {"image": name, "predictions": []}
+            entry: dict[str, Any] = {"image": name, "runtime": classifier.runtime, "predictions": []}
             entries.append(entry)
             try:
                 entry["predictions"] = [vars(p) for p in classifier.classify(_open(name), top)]
@@ -51,9 +59,11 @@ def predict(model: str, images: tuple[str, ...], top: int, threads: int, as_json
             if not as_json:
                 with tqdm.external_write_mode():
                     _print(entry)
+    failed = sum("error" in entry for entry in entries)
     if as_json:
         print_json(entries)
-    failed = sum("error" in entry for entry in entries)
+    elif failed < len(entries):
+        say_runtime(classifier.runtime)
     if failed and len(entries) > 1:
         raise UserError(f"{failed} of {len(entries)} images could not be classified.")
     if failed:

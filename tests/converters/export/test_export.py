@@ -173,6 +173,26 @@ def test_flatbuffer_of_a_slightly_different_network_is_refused(mistake, randomiz
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("wrong", [None, "delegate"])
+def test_the_delegate_agrees_with_lce_or_nothing_is_written(wrong, delegate_library, randomize, tmp_path, monkeypatch):
+    class Wrong(verify.Interpreter):
+        def predict(self, batch):
+            return super().predict(batch)[:, ::-1]
+
+    monkeypatch.setenv("LARQ_MELIUS_DELEGATE", str(delegate_library))
+    model = SMALL["thumbnail"]()
+    randomize(model)
+    if wrong:
+        monkeypatch.setattr(verify, "Interpreter", Wrong)
+        with pytest.raises(VerificationError, match="not right: run by the delegate, no sample agrees to rounding"):
+            export_tflite(model, tmp_path / "model.tflite")
+        assert list(tmp_path.iterdir()) == []
+    else:
+        report = export_tflite(model, tmp_path / "model.tflite")
+        assert len(report.verification.delegate_differences) == report.verification.samples
+        assert report.verification.delegate_differences[0] < 1e-4
+
+
 def test_flipped_signs_are_told_from_errors():
     expected = np.random.default_rng(0).normal(size=(8, 10))
     flipped = expected.copy()

@@ -75,6 +75,19 @@ def test_predict_prints_a_line_a_class(digits):
     assert lines[1].split()[1] == "1"
 
 
+def test_predict_runs_what_it_is_told_to_and_says_so(digits, delegate_library):
+    variables = {"LARQ_MELIUS_DELEGATE": str(delegate_library)}
+    scores = {}
+    for runtime, ran in (("auto", "delegate"), ("delegate", "delegate"), ("lce", "lce")):
+        result = run("predict", "digits.tflite", "zero.png", "--json", "--runtime", runtime, cwd=digits, env=variables)
+        (entry,) = json.loads(result.stdout)
+        assert entry["runtime"] == ran
+        scores[runtime] = {p["label"]: p["score"] for p in entry["predictions"]}
+    assert scores["delegate"] == pytest.approx(scores["lce"], abs=1e-4)
+    result = run("predict", "digits.tflite", "zero.png", "--runtime", "lce", cwd=digits)
+    assert result.stderr == "Note: Larq Compute Engine's interpreter ran the network.\n"
+
+
 def test_summary_of_a_network_and_of_a_file(digits):
     facts = json.loads(run("summary", "MeliusNetC", "--json", cwd=digits).stdout)
     assert facts["binary_macs"] == 4353269760
