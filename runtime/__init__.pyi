@@ -4,3 +4,6 @@ from .interpreter import TensorInfo as TensorInfo
 from .lce_interpreter import make_interpreter as make_interpreter
 from .library import delegate as delegate
 from .library import find_library as find_library
+from .measurement import Measurement as Measurement
+from .measurement import measure as measure
+from .measurement import profile as profile

@@ -6,6 +6,7 @@ TensorFlow takes seconds to import, so modules here import it, and whatever impo
 import click
 
 from larq_melius.cli.ablation import ablation
+from larq_melius.cli.benchmark import benchmark
 from larq_melius.cli.demo import demo
 from larq_melius.cli.errors import OneLineErrors
 from larq_melius.cli.evaluate import evaluate
@@ -32,7 +33,21 @@ def cli(context: click.Context, traceback: bool) -> None:
     context.obj = {"traceback": traceback}
 
 
-for command in (list_, summary, tables, export, predict, recipes, train, evaluate, ablation, runs, weights, demo):
+for command in (
+    list_,
+    summary,
+    tables,
+    export,
+    predict,
+    benchmark,
+    recipes,
+    train,
+    evaluate,
+    ablation,
+    runs,
+    weights,
+    demo,
+):
     cli.add_command(command)
 
 
