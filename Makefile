@@ -1,3 +1,5 @@
+# make delegate the library in C++ and its tests; make sanitizers them under sanitizers; make delegates, make wheels
+#             the library and the wheels for Linux on x86-64 and ARM64
 # make demo   export the digits network, check it, classify digits, show them
 # make test   the test suite, in minutes; make test-processes those that start, kill and resume processes;
 #             make test-all everything, with the slow tests
@@ -19,7 +21,16 @@ PARALLEL := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Python in the repository's root would import ./larq_melius, without its zoo and converters: run modules from elsewhere.
 RUN := cd tests && ../$(BIN)/python -m
 
-.PHONY: install demo digits test test-processes test-all lint types format interop interop-smoke benchmarks wheel clean
+# CMake and Ninja of the environment serve where the system has none.
+CMAKE := PATH="$(PATH):$(abspath $(BIN))" cmake
+CTEST := PATH="$(PATH):$(abspath $(BIN))" ctest
+ZIG_VERSION := 0.17.1
+ZIG := .venv-zig
+GLIBC := 2.28
+DELEGATES := build/delegates
+ARCHITECTURES := x86_64 aarch64
+
+.PHONY: delegate sanitizers delegates wheels install demo digits test test-processes test-all lint types format interop interop-smoke benchmarks wheel clean
 
 install: $(INSTALLED)
 
@@ -94,8 +105,45 @@ benchmarks: install $(INTEROP)/larq-zoo/installed
 	  --larq-zoo-python $(INTEROP)/larq-zoo/bin/python
 	$(BIN)/python benchmarks/train_throughput.py --pipeline
 
+# The delegate alone, and its own tests: what a C++ programmer needs.
+delegate:
+	cd runtime && $(CMAKE) --preset release -DLARQ_MELIUS_TESTS=ON
+	cd runtime && $(CMAKE) --build --preset release
+	cd runtime && $(CTEST) --preset release
+
+# The same tests under each sanitizer.
+sanitizers:
+	set -e; cd runtime; for preset in asan ubsan tsan; do \
+	  $(CMAKE) --preset $$preset; $(CMAKE) --build --preset $$preset; $(CTEST) --preset $$preset; done
+
+# The delegate for other machines, by Zig's cross compiler, each checked for what it needs.
+delegates: $(patsubst %,$(DELEGATES)/liblarq_melius_delegate-linux-%.so,$(ARCHITECTURES))
+
+$(ZIG)/installed-$(ZIG_VERSION):
+	$(PYTHON) -m venv $(ZIG)
+	$(ZIG)/bin/pip install --quiet ziglang==$(ZIG_VERSION) 'cmake>=3.24' 'ninja>=1.11'
+	touch $@
+
+$(DELEGATES)/liblarq_melius_delegate-linux-%.so: $(DELEGATE_SOURCES) $(ZIG)/installed-$(ZIG_VERSION) \
+    runtime/cross/zig.cmake runtime/cross/check_library.py
+	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --fresh -S runtime -B build/cross-$* -G Ninja \
+	  -DCMAKE_TOOLCHAIN_FILE=cross/zig.cmake -DTARGET=$*-linux-gnu.$(GLIBC) -DLARQ_MELIUS_TESTS=OFF \
+	  -DZIG=$$($(ZIG)/bin/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig
+	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --build build/cross-$*
+	mkdir -p $(@D)
+	cp build/cross-$*/liblarq_melius_delegate.so $@.new
+	$(PYTHON) runtime/cross/check_library.py $@.new $(GLIBC)
+	mv $@.new $@
+
+# Source distribution and a wheel for this machine; "wheels" are those for other machines to be published.
 wheel: install
 	$(BIN)/python -m build --outdir dist .
+
+wheels: install delegates
+	set -e; for architecture in $(ARCHITECTURES); do \
+	  LARQ_MELIUS_PREBUILT_DELEGATE=$(abspath $(DELEGATES))/liblarq_melius_delegate-linux-$$architecture.so \
+	  $(BIN)/python -m build --wheel --outdir dist \
+	  --config-setting=--build-option=--plat-name=manylinux_$(subst .,_,$(GLIBC))_$$architecture .; done
 
 clean:
 	rm -rf build dist demo *.egg-info
