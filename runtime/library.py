@@ -45,7 +45,7 @@ def delegate(**options: Any) -> Any:
 
     Args:
         **options: ``isa`` chooses the instruction set, by default the fastest that the processor has; ``num_threads``
-            the number of threads, by default the interpreter's; ``dump=True`` prints the plan of each network.
+            the number of threads, by default the interpreter's; ``docs/runtime.md`` has the others.
 
     Returns:
         What ``experimental_delegates`` takes. It may serve several interpreters, one after the other.

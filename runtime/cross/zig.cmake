@@ -6,3 +6,5 @@ string(REGEX MATCH "^[^-]+" architecture "${TARGET}")
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR "${architecture}")
 set(CMAKE_CXX_COMPILER "${ZIG}" c++ -target "${TARGET}")
+# Zig's libc++ brings megabytes of symbols.
+set(CMAKE_SHARED_LINKER_FLAGS_INIT "-s")
