@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from larq_melius.runtime.library import LIBRARY_NAME
+
 ROOT = Path(__file__).parents[1]
 
 pytestmark = pytest.mark.process
@@ -34,7 +36,7 @@ def test_wheel_works_from_elsewhere(tmp_path, delegate_library):
     wheel, _ = build_wheel(tmp_path, LARQ_MELIUS_PREBUILT_DELEGATE=str(delegate_library))
     assert re.search(r"-py3-none-(linux|macosx)_\w+\.whl$", wheel.name)
     (library,) = [name for name in zipfile.ZipFile(wheel).namelist() if "liblarq_melius" in name]
-    assert library == f"larq_melius/runtime/{delegate_library.name}"
+    assert library == f"larq_melius/runtime/{LIBRARY_NAME}"
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names if "dist-info" not in name} == {"larq_melius"}
     for folder, package in (
