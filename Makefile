@@ -125,14 +125,14 @@ $(ZIG)/installed-$(ZIG_VERSION):
 	touch $@
 
 $(DELEGATES)/liblarq_melius_delegate-linux-%.so: $(DELEGATE_SOURCES) $(ZIG)/installed-$(ZIG_VERSION) \
-    runtime/cross/zig.cmake runtime/cross/check_library.py
+    runtime/cross/zig.cmake tests/helpers/check_library.py
 	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --fresh -S runtime -B build/cross-$* -G Ninja \
 	  -DCMAKE_TOOLCHAIN_FILE=cross/zig.cmake -DTARGET=$*-linux-gnu.$(GLIBC) -DLARQ_MELIUS_TESTS=OFF \
 	  -DZIG=$$($(ZIG)/bin/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig
 	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --build build/cross-$*
 	mkdir -p $(@D)
 	cp build/cross-$*/liblarq_melius_delegate.so $@.new
-	$(PYTHON) runtime/cross/check_library.py $@.new $(GLIBC)
+	$(PYTHON) tests/helpers/check_library.py $@.new $(GLIBC)
 	mv $@.new $@
 
 # Source distribution and a wheel for this machine; "wheels" are those for other machines to be published.
