@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.converters.importers.binary_padding import mirrored_layers, with_sign
+from larq_melius.converters.importers.identify import check_network, kernels_of
 from larq_melius.converters.importers.layouts import to_keras_layout
 from larq_melius.converters.importers.torch_files import read_state
 from larq_melius.models.registry import find_variant
@@ -84,7 +85,8 @@ def bitorch_to_keras(
         ImportError: If PyTorch is not installed.
         OSError: If the file cannot be read.
         ValueError: If there is no such network; if the file is damaged, needs code to be run, or is from another
-            network or configuration; or if it is a MeliusNet of BITorch 0.4, which lacks the Improvement Blocks.
+            network, stem or configuration (where the zoo has that network, the message names it); or if it is a
+            MeliusNet of BITorch 0.4, which lacks the Improvement Blocks.
 
     Example:
         >>> network = bitorch_to_keras("meliusnet22.pth", "MeliusNet22")  # doctest: +SKIP
@@ -96,6 +98,7 @@ def bitorch_to_keras(
         stem = stem or _find_stem(tensors)
         classes = _size(tensors, "output.bias", axis=0)
         channels = _size(tensors, _FIRST, axis=1)
+        check_network(kernels_of(tensors), model, stem)
     network = variant.function(
         weights=None,
         input_shape=input_shape or (*variant.input_shape[:2], channels),

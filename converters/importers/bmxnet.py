@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from larq_melius.analysis.graph import input_layers
 from larq_melius.converters.importers.binary_padding import can_mirror, mirrored_layers, with_sign
+from larq_melius.converters.importers.identify import check_network, kernels_of
 from larq_melius.converters.importers.layouts import to_keras_layout
 from larq_melius.converters.importers.mxnet_params import read_params
 from larq_melius.layers import ImprovementMerge
@@ -49,6 +50,8 @@ _EXPORTED = re.compile(
     rf"(?:arg:|aux:)?(?:\w*?_)??(?P<scope>stem_|stage\d+_)?(?:(?P<kind>batchnorm|qconv|conv|dense)(?P<number>\d+)|sc_conv)"
     rf"_(?P<leaf>{_LEAF})"
 )
+# The authors' code leaves an attribute behind that is a second name of the last stage.
+_COPIES = "current_stage."
 # The order in which the authors' code builds the parts that stand side by side.
 _BUILD_ORDER = ("features", "layer", "finalize", "output", "body", "downsample", "qconv")
 
@@ -82,9 +85,10 @@ def bmxnet_to_keras(
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If there is no such network, the file is damaged or from another network or configuration, or the
-            padding cannot be converted from -1 to +1. It cannot for ResNetE and Bi-Real-Net, where a padding of +1
-            would need the sums of the last stage negated where they are binarized, but unchanged in the final ReLU.
+        ValueError: If there is no such network, the file is damaged or from another network, stem or configuration
+            (where the zoo has that network, the message names it), or the padding cannot be converted from -1 to +1. It
+            cannot for ResNetE and Bi-Real-Net, where a padding of +1 would need the sums of the last stage negated
+            where they are binarized, but unchanged in the final ReLU.
 
     Example:
         >>> network = bmxnet_to_keras("meliusnet22_1bit_best.params", "MeliusNet22")  # doctest: +SKIP
@@ -94,6 +98,7 @@ def bmxnet_to_keras(
     with naming_file(source):
         stem = stem or _find_stem(params)
         classes = _count_classes(params)
+        check_network(kernels_of(_without_copies(params)), model, stem)
 
     def build(pad_value: float) -> tf.keras.Model:
         return function(
@@ -197,9 +202,8 @@ class _Checkpoint:
         last_stage = f"{last}{0 if last == 'layer0.' else 1}."
         names: list[tuple[Hashable, str, str]] = []
         for name in self.params:
-            if name.startswith("current_stage."):
-                # The authors' code leaves an attribute behind that is a second name of the last stage.
-                original = name.replace("current_stage.", last_stage, 1)
+            if name.startswith(_COPIES):
+                original = name.replace(_COPIES, last_stage, 1)
                 if original not in self.params or not np.array_equal(self.params[name], self.params[original]):
                     raise ValueError(f"{name} does not repeat {original}, of which it should be a copy")
                 continue
@@ -220,6 +224,10 @@ class _Checkpoint:
         for scope, kind, number in sorted({place for place, _, _ in found}):
             numbers.setdefault((scope, kind), []).append(number)
         return [((*place[:2], numbers[place[:2]].index(place[2])), leaf, name) for place, leaf, name in found]
+
+
+def _without_copies(params: Params) -> Params:
+    return {name: array for name, array in params.items() if not name.startswith(_COPIES)}
 
 
 def _find_stem(params: Params) -> str:

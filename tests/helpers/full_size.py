@@ -25,6 +25,7 @@ class Facts:
         trainable_params: Numbers in the trainable variables.
         feature_channels: Channels of the global average pooling.
         transitions: Filters and groups of each transition's convolution, by its name.
+        kernels: Shapes of the convolutions' kernels: height, width, input channels of a group, filters.
     """
 
     operations: Operations
@@ -32,6 +33,7 @@ class Facts:
     trainable_params: int
     feature_channels: int
     transitions: dict[str, tuple[int, int]]
+    kernels: list[tuple[int, int, int, int]]
 
 
 def full_size(once: Once, name: str, **options: Any) -> Facts:
@@ -45,13 +47,16 @@ def full_size(once: Once, name: str, **options: Any) -> Facts:
             trainable_params(model),
             model.get_layer("avg_pool").output_shape[-1],
             {layer.name: (layer.filters, layer.groups) for layer in model.layers if _is_transition(layer)},
+            [tuple(weights.shape) for weights in model.weights if len(weights.shape) == 4],
         )
         (folder / "facts.json").write_text(json.dumps(asdict(facts)))
 
     key = "-".join([name, *(f"{option}={value}" for option, value in sorted(options.items()))])
     facts = json.loads((once(key, build) / "facts.json").read_text())
     transitions = {layer: tuple(numbers) for layer, numbers in facts["transitions"].items()}
-    return Facts(**{**facts, "operations": Operations(**facts["operations"]), "transitions": transitions})
+    kernels = [tuple(shape) for shape in facts["kernels"]]
+    facts |= {"operations": Operations(**facts["operations"]), "transitions": transitions, "kernels": kernels}
+    return Facts(**facts)
 
 
 def trainable_params(model: tf.keras.Model) -> int:

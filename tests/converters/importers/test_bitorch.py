@@ -216,6 +216,15 @@ def test_errors_name_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
         bitorch_to_keras("some.pth", "MeliusNet99")
 
 
+@pytest.mark.parametrize(("model", "stem"), [("MeliusNet22", None), ("MeliusNetTiny", "grouped")])
+def test_checkpoints_of_other_networks(model: str, stem: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = larq_melius.get_model("MeliusNetTiny", weights=None, input_shape=(8, 8, 3))
+    monkeypatch.setattr(bitorch, "read_state", lambda source: _as_bitorch(other, "thumbnail"))
+    message = rf"^some\.pth: .* not of {model} with the .* stem: .* is of MeliusNetTiny with the thumbnail stem"
+    with pytest.raises(ValueError, match=message):
+        bitorch_to_keras("some.pth", model, stem=stem)
+
+
 @pytest.mark.parametrize("state", [{"features.0.weight": np.ones((64, 3, 5, 5))}, {"features.0.weight": np.ones(3)}])
 def test_stems_that_nobody_has(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bitorch, "read_state", lambda source: state)

@@ -365,12 +365,22 @@ def test_residual_checkpoint_on_the_command_line(
 def test_wrong_networks(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Unknown model 'MeliusNet21'"):
         bmxnet_to_keras(checkpoint, "MeliusNet21")
-    with pytest.raises(ValueError, match=r"net\.params: there is no features\.0\.0\.weight for stem_conv1$"):
-        bmxnet_to_keras(checkpoint, "MeliusNet22", stem="grouped")
+    fitting = "by the shapes of its kernels, it is of MeliusNetTiny with the thumbnail stem; import it as that$"
+    for stem, tried in (("grouped", "grouped"), (None, "thumbnail")):
+        message = rf"net\.params: the checkpoint is not of MeliusNet22 with the {tried} stem: {fitting}"
+        with pytest.raises(ValueError, match=message):
+            bmxnet_to_keras(checkpoint, "meliusnet22", stem=stem)
+    with pytest.raises(ValueError, match=rf"not of MeliusNetTiny with the conv7x7 stem: {fitting}"):
+        bmxnet_to_keras(checkpoint, "MeliusNetTiny", stem="conv7x7")
     with pytest.raises(
         ValueError, match=r"net\.params: stem_conv needs features\.0\.weight with the shape \(64, 3, 3, 3\)"
     ):
-        bmxnet_to_keras(checkpoint, "MeliusNet22")
+        bmxnet_to_keras(checkpoint, "MeliusNetTiny", input_shape=(8, 8, 3))
+    incomplete = tmp_path / "incomplete.params"
+    arrays = read_params(checkpoint)
+    _write(incomplete, _without(arrays, "layer0.0.0.1.1.qconv.weight"))
+    with pytest.raises(ValueError, match=r"there is no layer0\.0\.0\.1\.1\.qconv\.weight for stage1_block1_dense_"):
+        bmxnet_to_keras(incomplete, "MeliusNetTiny")
     other = tmp_path / "other.params"
     _write(other, {"fc.weight": np.ones((2, 2))})
     with pytest.raises(ValueError, match=r"other\.params: the file holds no stem of the authors' networks$"):
