@@ -2,6 +2,7 @@
 //
 // The library exports two functions, which every binding of TensorFlow Lite looks up in an external delegate.
 // Everything else goes through function pointers of the runtime's own structures. No exception passes these functions.
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -46,6 +47,8 @@ struct Delegate {
   Settings settings;
   const Kernels* kernels = nullptr;
   ThreadPool pool;
+  // LCE's operators in the partitions of the graph that it is being given.
+  int lce_operators = 0;
 };
 
 // A run of operators that the delegate executes as one.
@@ -91,6 +94,11 @@ std::unique_ptr<TfLiteIntArray, FreeDeleter> ToIntArray(const std::vector<int>& 
   return array;
 }
 
+int CountLceOperators(const std::vector<Node>& nodes) {
+  return static_cast<int>(
+      std::count_if(nodes.begin(), nodes.end(), [](const Node& node) { return IsLceOperator(node.op); }));
+}
+
 void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*/) {
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   try {
@@ -99,6 +107,7 @@ void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*
     partition->profile = partition->delegate->settings.profile;
     try {
       const Graph graph = ReadGraph(context, ToVector(params->nodes_to_replace));
+      partition->delegate->lce_operators += CountLceOperators(graph.nodes);
       partition->program = Lower(graph, ToVector(params->input_tensors), ToVector(params->output_tensors));
       if (partition->delegate->settings.fuse) Fuse(partition->program);
     } catch (const Error& error) {
@@ -185,7 +194,7 @@ TfLiteStatus PrepareDelegate(TfLiteContext* context, TfLiteDelegate* base) {
     Require(context->GetExecutionPlan(context, &plan) == kTfLiteOk, "the runtime does not give its execution plan");
     // The next call to the runtime may overwrite the plan.
     const std::vector<int> nodes_of_plan = ToVector(plan);
-    const auto& delegate = *static_cast<const Delegate*>(base->data);
+    auto& delegate = *static_cast<Delegate*>(base->data);
     const std::vector<int> claimed = RecognizeNodes(context, nodes_of_plan, delegate.settings.glue);
     if (claimed.empty()) return;
     TfLiteRegistration registration = {};
@@ -197,8 +206,14 @@ TfLiteStatus PrepareDelegate(TfLiteContext* context, TfLiteDelegate* base) {
     registration.custom_name = "LarqMeliusDelegate";
     registration.version = 1;
     const auto nodes = ToIntArray(claimed);
+    delegate.lce_operators = 0;
     Require(context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes.get(), base) == kTfLiteOk,
             "the runtime does not accept the delegate's operators");
+    if (delegate.settings.dump) {
+      const auto is_lce = [&](int node) { return IsLceOperator(ReadOperator(context, node)); };
+      std::fprintf(stderr, "claimed %d of %d operators of Larq Compute Engine\n", delegate.lce_operators,
+                   static_cast<int>(std::count_if(nodes_of_plan.begin(), nodes_of_plan.end(), is_lce)));
+    }
   });
 }
 

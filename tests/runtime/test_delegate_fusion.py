@@ -201,5 +201,6 @@ def test_plan_of_a_dense_stage(run_delegate, capfd):
     plan = capfd.readouterr().err
     assert plan.count("= binary_conv(") == plan.count("compared, into map") == 4
     assert plan.count("program:") == 1
+    assert "claimed 8 of 8 operators of Larq Compute Engine" in plan
     assert "concatenate(" not in plan
     assert "= add(" not in plan
