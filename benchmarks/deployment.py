@@ -15,13 +15,12 @@ from pathlib import Path
 import click
 import numpy as np
 from tabulate import tabulate
+from tqdm import tqdm
 
 import larq_melius as lm
+from larq_melius.converters.export.convert import convert
 from larq_melius.runtime import make_interpreter
-
-# isort: split
-import larq_compute_engine as lce
-import tensorflow as tf
+from larq_melius.zoo.random_networks import convert_random_network, randomize_batchnorms
 
 #: MobileNet-v1 width by top-1 accuracy (paper, Table 4).
 MOBILENETS = {0.5: 63.7, 0.75: 68.4, 1.0: 70.6}
@@ -60,15 +59,11 @@ COLUMNS = (
 def main(models: str, rounds: int, output: Path | None) -> None:
     """Measure import, build, export, size and latency."""
     click.echo(tabulate(_import_times(), ("import, fresh process", "seconds", "ratio"), floatfmt=".2f") + "\n")
-    mobilenets = {
-        width: _randomized(tf.keras.applications.MobileNet(alpha=width, weights=None)) for width in MOBILENETS
-    }
-    flatbuffers = {width: lce.convert_keras_model(model) for width, model in mobilenets.items()}
+    flatbuffers = {width: convert_random_network(f"MobileNet-{width}") for width in MOBILENETS}
     rows = []
-    with click.progressbar([n for n in lm.list_models(models) if n in TOP1], file=sys.stderr) as names:
-        for name in names:
-            width = min(MOBILENETS, key=lambda width: abs(MOBILENETS[width] - TOP1[name]))
-            rows.append(_measure(name, width, flatbuffers[width], rounds))
+    for name in tqdm([name for name in lm.list_models(models) if name in TOP1], unit=" networks"):
+        width = min(MOBILENETS, key=lambda width: abs(MOBILENETS[width] - TOP1[name]))
+        rows.append(_measure(name, width, flatbuffers[width], rounds))
     click.echo(tabulate([row.values() for row in rows], COLUMNS, floatfmt=".2f"))
     if output is not None:
         with output.open("w", newline="") as file:
@@ -79,8 +74,8 @@ def main(models: str, rounds: int, output: Path | None) -> None:
 
 def _measure(name: str, width: float, mobilenet: bytes, rounds: int) -> dict[str, object]:
     build, model = _timed(lambda: lm.get_model(name, weights=None))
-    _randomized(model)
-    export, flatbuffer = _timed(lambda: lce.convert_keras_model(model))
+    randomize_batchnorms(model)
+    export, flatbuffer = _timed(lambda: convert(model))
     plain = _latencies(flatbuffer, mobilenet, rounds, use_xnnpack=False)
     xnnpack = _latencies(flatbuffer, mobilenet, rounds, use_xnnpack=True)
     figures = (
@@ -127,15 +122,6 @@ def _import_times() -> list[tuple[str, float, float]]:
         seconds[label] = float(np.median(runs))
     base = seconds["tensorflow and tf.keras"]
     return [(label, value, value / base) for label, value in seconds.items()]
-
-
-def _randomized(model: tf.keras.Model) -> tf.keras.Model:
-    """Random batch norms: the converter folds fresh ones into less work than trained ones take."""
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            layer.set_weights([rng.uniform(0.5, 1.5, value.shape) for value in layer.get_weights()])
-    return model
 
 
 def _timed(run: Callable[[], object]) -> tuple[float, object]:

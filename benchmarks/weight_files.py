@@ -7,7 +7,6 @@ medians over the rounds, and not the milliseconds. ``plain`` is the packed file 
 
 import csv
 import io
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 import click
 import numpy as np
 from tabulate import tabulate
+from tqdm import tqdm
 
 import larq_melius as lm
 from larq_melius.weights import load_packed, save_packed
@@ -43,11 +43,8 @@ COLUMNS = (
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="CSV file to write.")
 def main(models: str, rounds: int, output: Path | None) -> None:
     """Measure the size and the load time of weight files."""
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        click.progressbar(lm.list_models(models), file=sys.stderr) as names,
-    ):
-        rows = [_measure(name, Path(folder), rounds) for name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [_measure(name, Path(folder), rounds) for name in tqdm(lm.list_models(models), unit=" networks")]
     click.echo(tabulate([row.values() for row in rows], COLUMNS, floatfmt=".2f", intfmt=","))
     if output is not None:
         with output.open("w", newline="") as file:

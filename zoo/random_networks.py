@@ -34,11 +34,15 @@ def convert_random_network(name: str) -> bytes:
         model = tf.keras.applications.MobileNet(alpha=MOBILENETS[name], weights=None)
     else:
         model = find_variant(name).function(weights=None)
+    randomize_batchnorms(model)
+    return convert(model)
+
+
+def randomize_batchnorms(model: tf.keras.Model) -> None:
+    """Gives a model the batch norms of a trained one: the converter would fold fresh ones away."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
-        # The converter would fold fresh batch norms away.
         if isinstance(layer, tf.keras.layers.BatchNormalization):
             layer.beta.assign(rng.normal(0, 0.5, layer.beta.shape))
             layer.moving_mean.assign(rng.normal(0, 1, layer.moving_mean.shape))
             layer.moving_variance.assign(rng.uniform(0.5, 2, layer.moving_variance.shape))
-    return convert(model)
