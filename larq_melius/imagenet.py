@@ -15,6 +15,12 @@ def imagenet_classes() -> tuple[tuple[str, str], ...]:
     return tuple((synset, name) for synset, name in csv.reader(text.splitlines(), delimiter="\t"))
 
 
+@lru_cache
+def imagenet_names() -> tuple[str, ...]:
+    """Name of each of the 1000 classes, in the order of the networks' outputs."""
+    return tuple(name for _, name in imagenet_classes())
+
+
 def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
     """Names the most probable ImageNet classes of each prediction.
 

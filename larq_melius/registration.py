@@ -9,7 +9,7 @@ from typing import cast
 from filelock import FileLock
 
 from larq_melius.files import write_atomically
-from larq_melius.imagenet import imagenet_classes
+from larq_melius.imagenet import imagenet_names
 from larq_melius.models.registry import find_variant
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.stems import Stem
@@ -65,7 +65,7 @@ def add_weights(
     shape = input_shape or variant.input_shape
     if len(preprocessing.mean) != shape[2] or len(preprocessing.std) != shape[2]:
         raise ValueError(f"The images of {variant.name} have {shape[2]} channels: give mean and std of as many.")
-    names = tuple(classes) if classes is not None else tuple(name for _, name in imagenet_classes())
+    names = tuple(classes) if classes is not None else imagenet_names()
     # Only what loads is registered.
     variant.function(
         include_top=include_top,

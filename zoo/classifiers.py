@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import tensorflow as tf
 
-from larq_melius.imagenet import imagenet_classes, top_indices
+from larq_melius.imagenet import imagenet_names, top_indices
 from larq_melius.images import load_image
 from larq_melius.models.registry import find_variant
 from larq_melius.models.safe_loading import KERAS_SUFFIXES, is_saved_model, load_model_safely
@@ -215,7 +215,7 @@ def load_network(
         ValueError: If there is no such network or file, or an argument does not fit it.
     """
     check_source(source)
-    notes: Sequence[str]
+    notes: list[str]
     if is_saved_model(source):
         _refuse_variants(source, {"weights": weights, "stem": stem, "convention": convention, "classes": classes})
         model, origin, variant, record, notes = load_model_safely(source, trust=trust), str(source), None, None, []
@@ -262,8 +262,7 @@ def stem_with_weights(model: str, tag: str, default: str) -> str:
 
 def imagenet_labels(classes: int | None) -> tuple[str, ...]:
     """The names of ImageNet's classes if there are that many, or else none."""
-    names = tuple(name for _, name in imagenet_classes())
-    return names if classes == len(names) else ()
+    return imagenet_names() if classes == len(imagenet_names()) else ()
 
 
 def _build(

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from larq_melius.imagenet import imagenet_classes
+from larq_melius.imagenet import imagenet_classes, imagenet_names
 from larq_melius.images import load_image
 from larq_melius.validation import Share, checked
 from larq_melius.zoo.classifiers import Classifier
@@ -278,7 +278,7 @@ def _classes_by_folder_name(labels: tuple[str, ...]) -> dict[str, int]:
     if not labels:
         raise ValueError("The names of the network's classes are not known.")
     classes = {label: index for index, label in enumerate(labels) if labels.count(label) == 1}
-    if labels == tuple(name for _, name in imagenet_classes()):
+    if labels == imagenet_names():
         classes |= {wordnet_id: index for index, (wordnet_id, _) in enumerate(imagenet_classes())}
     return classes
 

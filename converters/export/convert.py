@@ -6,6 +6,7 @@ import warnings
 import tensorflow as tf
 
 from larq_melius.converters.export.report import ExportError
+from larq_melius.weights.checks import first_line
 
 
 def convert(model: tf.keras.Model) -> bytes:
@@ -29,8 +30,7 @@ def convert(model: tf.keras.Model) -> bytes:
                 _save_inference(model, folder)
                 flatbuffer: bytes = lce.convert_saved_model(folder)
     except Exception as error:  # The converter raises whatever its layers raise.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ExportError(f"Larq Compute Engine cannot convert {model.name}: {reason[0]}") from error
+        raise ExportError(f"Larq Compute Engine cannot convert {model.name}: {first_line(error)}") from error
     return flatbuffer
 
 

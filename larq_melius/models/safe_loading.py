@@ -13,7 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.models.config_check import UntrustedConfigError, check_config, check_graphs, without_compilation
-from larq_melius.weights.hdf5 import check_arrays, first_line, open_hdf5
+from larq_melius.weights.checks import first_line
+from larq_melius.weights.hdf5 import check_arrays, open_hdf5
 from larq_melius.weights.keras_configs import Config, read_archive, read_hdf5_config
 
 #: Numbers in the largest input or output of a layer, for one image; a gigabyte in float32.

@@ -31,3 +31,8 @@ def check_finite(array: np.ndarray, name: str) -> np.ndarray:
 def abridge(names: Sequence[str]) -> str:
     """The first of one or more names, and how many follow: ``"output.bias and 2 more"``."""
     return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an error says, or its kind if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from larq_melius.weights.checks import check_finite
+from larq_melius.weights.checks import check_finite, first_line
 
 #: Keras splits longer lists of names over several attributes.
 _LONGEST_LIST = 1 << 16
@@ -122,11 +122,6 @@ def check_arrays(file: h5py.File, size: int) -> None:
                 check_finite(find_dataset(file, member.name)[()], member.name)
             else:
                 _check_storage(member)
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what an error says, or its kind if it says nothing."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _read_list(group: h5py.Group, attribute: str) -> list[str]:

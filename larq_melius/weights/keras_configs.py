@@ -8,7 +8,7 @@ from typing import Any
 
 import h5py
 
-from larq_melius.weights.hdf5 import first_line
+from larq_melius.weights.checks import first_line
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}

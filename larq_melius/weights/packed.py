@@ -18,8 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.files import write_atomically
-from larq_melius.weights.checks import check_finite
-from larq_melius.weights.hdf5 import first_line
+from larq_melius.weights.checks import check_finite, first_line, naming_file
 
 _BITS = ".bits"
 #: Bytes in front of an array's numbers.
@@ -102,10 +101,8 @@ def _check(variable: tf.Variable, array: np.ndarray, binary: bool, name: str, wh
 def _finite(array: np.ndarray, variable: tf.Variable, name: str, where: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         array = array.astype(variable.dtype.as_numpy_dtype)
-    try:
+    with naming_file(where):
         return check_finite(array, name)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from error
 
 
 @contextlib.contextmanager

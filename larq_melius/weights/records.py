@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from larq_melius.imagenet import imagenet_classes
+from larq_melius.imagenet import imagenet_names
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.stems import Stem
 from larq_melius.validation import Items, OrNone, Share, checked
@@ -22,7 +22,7 @@ Size = Annotated[int, Field(gt=0)]
 
 
 def _class_names(names: Any) -> Any:
-    return _imagenet_names() if names == _IMAGENET else names
+    return imagenet_names() if names == _IMAGENET else names
 
 
 def _check_file_name(name: str) -> str:
@@ -94,7 +94,7 @@ class WeightsRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """The entry of the registry."""
-        classes = _IMAGENET if self.classes == _imagenet_names() else list(self.classes)
+        classes = _IMAGENET if self.classes == imagenet_names() else list(self.classes)
         return {**asdict(self), "classes": classes}
 
     @property
@@ -160,8 +160,3 @@ def read_user_registry() -> tuple[WeightsRecord, ...]:
 def _package_records() -> tuple[WeightsRecord, ...]:
     text = files("larq_melius").joinpath("weights", "registry.json").read_text("utf-8")
     return tuple(WeightsRecord.from_dict(entry) for entry in json.loads(text))
-
-
-@lru_cache
-def _imagenet_names() -> tuple[str, ...]:
-    return tuple(name for _, name in imagenet_classes())

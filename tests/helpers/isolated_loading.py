@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from larq_melius.runtime.measurement import peak_memory
+
 #: Bytes that a load may take above what the process and its networks have.
 MEMORY = 1 << 30
 #: Seconds of processor time and, as the machine may be busy, of the clock.
@@ -85,8 +87,8 @@ def _serve(pipe: Any) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(_cpu_seconds()) + SECONDS, resource.RLIM_INFINITY))
         before = _resident()
         outcome = _outcome(load, path)
-        if _peak() - before > MEMORY:
-            outcome = Outcome("memory", f"{_peak() - before:,} bytes; {outcome}")
+        if peak_memory() - before > MEMORY:
+            outcome = Outcome("memory", f"{peak_memory() - before:,} bytes; {outcome}")
         pipe.send(outcome)
 
 
@@ -109,12 +111,6 @@ def _cpu_seconds() -> float:
 
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
-def _peak() -> int:
-    # Not getrusage's ru_maxrss, which a process inherits from the one that starts it: a test run's takes gigabytes.
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
 
 
 _networks: dict[str, Any] = {}

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.weights.cache import is_offline
+from larq_melius.weights.checks import first_line
 from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard, find_corrupt_position, readable_names
 
 #: Splits up to this size, in bytes, are shuffled completely.
@@ -187,10 +188,9 @@ def _prepare(builder: Any, name: str) -> None:
         ) from error
     except Exception as error:
         # Downloads raise exceptions of many types.
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise OSError(
             f"{name} is not prepared in {folder} and could not be downloaded. Where there is a network, run tfds build "
-            f"{name} --data_dir DIR, and give DIR with --data-dir. The error was: {reason[0]}"
+            f"{name} --data_dir DIR, and give DIR with --data-dir. The error was: {first_line(error)}"
         ) from error
 
 
