@@ -129,8 +129,11 @@ TRAIN = [
     "scikit-learn>=1.3,<2",
     "matplotlib>=3.7,<4",
 ]
+# Stores weights in fewer bits. It brings SciPy along, which nothing else of an export needs.
+EXPORT = ["ai-edge-quantizer>=0.10,<0.11"]
 DEV = [
     *TRAIN,
+    *EXPORT,
     "pytest>=8,<10",
     "pytest-xdist>=3.6.1,<4",
     "ruff>=0.12,<1",
@@ -193,7 +196,7 @@ setup(
         "tabulate>=0.9,<1",
     ],
     # torch reads checkpoints of BITorch.
-    extras_require={"train": TRAIN, "torch": ["torch>=2.4"], "dev": DEV},
+    extras_require={"train": TRAIN, "export": EXPORT, "torch": ["torch>=2.4"], "dev": DEV},
     entry_points={"console_scripts": ["larq-melius = larq_melius.cli:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -9,7 +9,8 @@ import tensorflow as tf
 from larq_melius.converters.export.convert import convert
 from larq_melius.converters.export.prepare import check_labels, deployable_model, image_shape, sample_inputs
 from larq_melius.converters.export.report import ExportError, ExportReport, VerificationError
-from larq_melius.converters.export.verify import verify
+from larq_melius.converters.export.verify import Verification, verify
+from larq_melius.converters.quantization.weight_only import check_quantization, quantize_weights
 from larq_melius.converters.tflite.flatbuffer import count_operators
 from larq_melius.converters.tflite.metadata import TFLiteMetadata, add_metadata
 from larq_melius.files import check_writable, write_atomically
@@ -17,6 +18,8 @@ from larq_melius.models.safe_loading import load_model_safely
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.runtime.lce_interpreter import make_interpreter
 from larq_melius.version import __version__
+
+_STORED_AS = {"weights": "8 bits", "float16": "16 bits"}
 
 
 def export_tflite(
@@ -30,6 +33,7 @@ def export_tflite(
     name: str | None = None,
     license: str = "",
     trust: bool = False,
+    quantize: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Converts a model to a ``.tflite`` file and checks the file against the model before it is put in place.
@@ -48,15 +52,20 @@ def export_tflite(
         name: Name of the network in the metadata; defaults to the model's.
         license: SPDX identifier of the weights' license.
         trust: Whether to load a saved model that may run code of its own; see ``load_model_safely``.
+        quantize: How the weights of 32-bit layers are stored: ``"weights"`` for 8-bit integers, ``"float16"``, or
+            ``None`` for 32 bits; see ``larq_melius.converters.quantization``.
         progress: Called with a line about each step.
 
     Raises:
         ExportError: If the model cannot be exported.
         VerificationError: If the flatbuffer does not compute what the model does.
-        ImportError: If Larq Compute Engine has no wheel for this machine.
+        ImportError: If Larq Compute Engine has no wheel for this machine, or ``quantize`` is given and
+            ai-edge-quantizer is not installed.
         OSError: If an image cannot be read or the file cannot be written; nothing is left behind then.
     """
     check_writable(path)
+    if quantize is not None:
+        check_quantization(quantize)
     report = progress or (lambda line: None)
     if not isinstance(model, tf.keras.Model):
         report(f"Loading {model}")
@@ -77,19 +86,24 @@ def export_tflite(
         )
     inputs = sample_inputs(shape, preprocessing, images)
     report(f"Converting {model.name}")
+    stored = "" if quantize is None else f" Its 32-bit layers' weights are stored in {_STORED_AS[quantize]}."
     metadata = TFLiteMetadata(
         name=name or model.name,
-        description=f"Image classifier, exported by larq-melius {__version__} for Larq Compute Engine.",
+        description=f"Image classifier, exported by larq-melius {__version__} for Larq Compute Engine.{stored}",
         input_shape=shape,
         preprocessing=preprocessing,
         labels=tuple(labels),
         license=license,
         version=__version__,
     )
-    flatbuffer = add_metadata(convert(model), metadata)
-    verification = verify(model, flatbuffer, inputs, progress=progress)
-    if verification.problems:
-        raise VerificationError(f"The flatbuffer of {model.name} is not right: {'; '.join(verification.problems)}.")
+    network = convert(model)
+    if quantize is not None:
+        # Beside Keras, the quantized network can only agree roughly; the one it is made from has to agree exactly.
+        _verified(model, network, inputs, None, progress)
+        report(f"Storing weights in {_STORED_AS[quantize]}")
+        network = quantize_weights(network, quantize)
+    flatbuffer = add_metadata(network, metadata)
+    verification = _verified(model, flatbuffer, inputs, quantize, progress)
     shipped = make_interpreter(flatbuffer).predict(inputs[:1])  # with the softmax, which the comparison leaves out
     if tuple(shipped.shape[1:]) != tuple(model.outputs[0].shape[1:]):
         raise VerificationError(f"The flatbuffer of {model.name} gives outputs of the shape {shipped.shape[1:]}.")
@@ -100,3 +114,16 @@ def export_tflite(
         metadata=metadata,
         verification=verification,
     )
+
+
+def _verified(
+    model: tf.keras.Model,
+    flatbuffer: bytes,
+    inputs: np.ndarray,
+    quantization: str | None,
+    progress: Callable[[str], None] | None,
+) -> Verification:
+    verification = verify(model, flatbuffer, inputs, quantization=quantization, progress=progress)
+    if verification.problems:
+        raise VerificationError(f"The flatbuffer of {model.name} is not right: {'; '.join(verification.problems)}.")
+    return verification

@@ -1,16 +1,28 @@
 """Reads, changes and writes TFLite flatbuffers."""
 
+import math
 from collections import Counter
 from typing import Any
 
 import flatbuffers
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
+from ai_edge_litert import schema_py_generated as schema
 
 from larq_melius.content_hash import unseal
 
 # TFLite asks for 16 bytes; LiteRT's custom kernels read constants in vectors of 64.
 _BUFFER_ALIGNMENT = 64
+#: What a constant's type in the file is in NumPy; others are not numbers of whole bytes.
+_DTYPES = {
+    schema.TensorType.FLOAT32: np.dtype("<f4"),
+    schema.TensorType.FLOAT16: np.dtype("<f2"),
+    schema.TensorType.INT32: np.dtype("<i4"),
+    schema.TensorType.INT16: np.dtype("<i2"),
+    schema.TensorType.INT8: np.dtype("<i1"),
+    schema.TensorType.UINT8: np.dtype("<u1"),
+    schema.TensorType.INT64: np.dtype("<i8"),
+    schema.TensorType.BOOL: np.dtype("?"),
+}
 _BUILTIN_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 
 
@@ -31,6 +43,7 @@ def parse(data: bytes) -> Any:
         raise ValueError("this is not a TFLite flatbuffer")
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(data, 0))
+        _pull_in(model, data)
     except Exception as error:  # the generated code raises whatever damaged offsets lead to
         raise ValueError(f"the TFLite flatbuffer is damaged: {error}") from error
     if not model.subgraphs:
@@ -38,6 +51,26 @@ def parse(data: bytes) -> Any:
     if not all(_is_whole(model, graph) for graph in model.subgraphs):
         raise ValueError("the TFLite flatbuffer is damaged: operators or tensors are missing")
     return model
+
+
+def _pull_in(model: Any, data: bytes) -> None:
+    """Moves what stands behind the flatbuffer into it, as other writers leave it: it is lost when written again."""
+    for buffer in model.buffers or []:
+        if buffer.offset > 1:  # 0 and 1 stand for "nowhere"
+            buffer.data = _behind(data, buffer.offset, buffer.size)
+            buffer.offset = buffer.size = 0
+    for graph in model.subgraphs or []:
+        for operator in graph.operators if graph.operators is not None else []:
+            if operator.largeCustomOptionsOffset > 1:
+                where = operator.largeCustomOptionsOffset, operator.largeCustomOptionsSize
+                operator.customOptions = _behind(data, *where)
+                operator.largeCustomOptionsOffset = operator.largeCustomOptionsSize = 0
+
+
+def _behind(data: bytes, offset: int, size: int) -> np.ndarray:
+    if offset + size > len(data):
+        raise ValueError("it ends before its constants do")
+    return np.frombuffer(data, np.uint8, size, offset)
 
 
 def _is_whole(model: Any, graph: Any) -> bool:
@@ -65,6 +98,36 @@ def operator_name(model: Any, operator: Any) -> str:
         return code.customCode.decode("utf-8", "replace") if isinstance(code.customCode, bytes) else code.customCode
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
     return _BUILTIN_NAMES.get(builtin, f"unknown operator {builtin}")
+
+
+def tensor_name(tensor: Any) -> str:
+    """The name of a tensor, empty if it has none."""
+    name = tensor.name or ""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+
+
+def constant(model: Any, tensor: Any) -> np.ndarray | None:
+    """The value of a constant, in its shape; ``None`` if the tensor is none or not of whole bytes.
+
+    Raises:
+        ValueError: If the constant is not as long as its shape says.
+    """
+    if not 0 <= tensor.buffer < len(model.buffers or []):
+        raise ValueError("the TFLite flatbuffer is damaged: a constant is missing")
+    data, dtype = model.buffers[tensor.buffer].data, _DTYPES.get(tensor.type)
+    if data is None or dtype is None:
+        return None
+    shape = () if tensor.shape is None else tuple(int(size) for size in tensor.shape)
+    values = np.asarray(data, np.uint8).tobytes()
+    if min(shape, default=0) < 0 or len(values) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"the TFLite flatbuffer is damaged: {tensor_name(tensor)} has {len(values):,} bytes")
+    return np.frombuffer(values, dtype).reshape(shape)
+
+
+def set_constant(model: Any, tensor: Any, value: np.ndarray) -> None:
+    """Changes the value of a constant, for all tensors that share its buffer."""
+    data = np.ascontiguousarray(value, _DTYPES[tensor.type]).tobytes()
+    model.buffers[tensor.buffer].data = np.frombuffer(data, np.uint8)
 
 
 def count_operators(data: bytes) -> Counter[str]:

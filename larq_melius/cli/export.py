@@ -1,5 +1,6 @@
 """``larq-melius export``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,17 @@ from larq_melius.cli.output import json_option, print_columns, print_json, progr
 @click.option(
     "--image", "images", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Image to check with."
 )
+@click.option(
+    "--quantize",
+    metavar="[weights|float16]",
+    help="Store the weights of 32-bit layers in 8 bits or as 16-bit floats.  [default: 32 bits]",
+)
 @json_option
 def export(
     model: str,
     output: Path,
     images: tuple[str, ...],
+    quantize: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -34,10 +41,13 @@ def export(
     arguments = pop_classifier_options(options)
     with one_line_errors():
         from larq_melius.converters import export_tflite
+        from larq_melius.converters.quantization.weight_only import check_quantization
         from larq_melius.files import check_writable
         from larq_melius.zoo.classifiers import load_network
 
         check_writable(output)
+        if quantize is not None:
+            check_quantization(quantize)
         network = load_network(model, **arguments)
         say_assumptions(network)
         record = network.record
@@ -50,6 +60,7 @@ def export(
             images=images,
             name=record.model if record else None,
             license=record.license if record else "",
+            quantize=quantize,
             progress=progress,
         )
     _print(report, as_json)
@@ -60,6 +71,7 @@ def _print(report: Any, as_json: bool) -> None:
     facts = {
         "path": str(report.path),
         "bytes": report.bytes,
+        "quantization": checked.quantization,
         "binary_convolutions": checked.binary_convolutions,
         "lce_bconv2d": checked.lce_bconv2d,
         "operators": report.operators,
@@ -67,24 +79,36 @@ def _print(report: Any, as_json: bool) -> None:
         "top1_agreement": checked.top1_agreement,
         "max_logit_difference": checked.max_logit_difference,
         "flipped_samples": checked.flipped_samples,
+        "largest_lce_difference": max(checked.relative_differences),
         "largest_delegate_difference": max(checked.delegate_differences) if checked.delegate_differences else None,
     }
     if as_json:
         print_json(facts)
         return
+    delegated = checked.delegate_differences is not None
     print_columns(
         [
             ("file", f"{report.path} ({report.bytes:,} bytes)"),
             ("binary convolutions", f"{checked.lce_bconv2d} of {checked.binary_convolutions} are LceBconv2d"),
-            ("top-1 agreement", f"{checked.top1_agreement:.0%} of {checked.samples} images, Keras beside LCE"),
+            ("top-1 agreement", f"{checked.top1_agreement:.0%} of {checked.samples} images, the file beside Keras"),
             ("largest logit difference", f"{checked.max_logit_difference:.2g}"),
-            ("samples with a flipped sign", f"{checked.flipped_samples} (within rounding of zero)"),
-            ("delegate beside LCE", _delegate_text(checked)),
+            _signs_row(checked),
+            ("LCE beside Keras", _difference_text(checked.relative_differences)),
+            (
+                "delegate beside Keras",
+                _difference_text(checked.delegate_differences)
+                if delegated
+                else "not compared: this installation has no delegate",
+            ),
         ]
     )
 
 
-def _delegate_text(checked: Any) -> str:
-    if checked.delegate_differences is None:
-        return "not compared: this installation has no delegate"
-    return f"within {max(checked.delegate_differences):.1g} of the standard deviation of an image's logits"
+def _signs_row(checked: Any) -> tuple[str, str]:
+    reason = "within rounding of zero" if checked.quantization is None else "by rounding the weights"
+    return "samples with a flipped sign", f"{checked.flipped_samples} ({reason})"
+
+
+def _difference_text(differences: Sequence[float]) -> str:
+    images = "1 image" if len(differences) == 1 else f"{len(differences)} images"
+    return f"within {max(differences):.1g} of the standard deviation of an image's logits, {images}"

@@ -1,0 +1,1 @@
+"""Fewer bits for the 32-bit weights of exported networks."""
