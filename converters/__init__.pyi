@@ -7,5 +7,7 @@ from .export.verify import verify as verify
 from .importers.formats import import_weights as import_weights
 from .importers.formats import recognize_format as recognize_format
 from .tflite.flatbuffer import count_operators as count_operators
+from .tflite.inspection import Inspection as Inspection
+from .tflite.inspection import inspect_tflite as inspect_tflite
 from .tflite.metadata import TFLiteMetadata as TFLiteMetadata
 from .tflite.metadata import read_metadata as read_metadata

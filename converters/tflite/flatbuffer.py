@@ -174,6 +174,12 @@ def add_model_metadata(model: Any, name: str, data: bytes) -> None:
     model.metadata = [*(model.metadata or []), entry]
 
 
+def metadata_names(model: Any) -> list[str]:
+    """The names of all blocks of metadata."""
+    names = [entry.name or "" for entry in model.metadata or []]
+    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
+
+
 def get_model_metadata(model: Any, name: str) -> bytes | None:
     """The block of bytes of that name, or ``None`` if there is none."""
     for entry in model.metadata or []:

@@ -11,6 +11,7 @@ from larq_melius.cli.demo import demo
 from larq_melius.cli.errors import OneLineErrors
 from larq_melius.cli.evaluate import evaluate
 from larq_melius.cli.export import export
+from larq_melius.cli.inspect import inspect
 from larq_melius.cli.listing import list_
 from larq_melius.cli.predict import predict
 from larq_melius.cli.recipes import recipes
@@ -38,6 +39,7 @@ for command in (
     summary,
     tables,
     export,
+    inspect,
     predict,
     benchmark,
     recipes,

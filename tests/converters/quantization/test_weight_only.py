@@ -8,7 +8,6 @@ import pytest
 import larq_melius as lm
 from larq_melius.converters import VerificationError, export_tflite
 from larq_melius.converters.export import exporter
-from larq_melius.converters.export.convert import convert
 from larq_melius.converters.quantization.weight_only import quantize_weights
 from larq_melius.converters.tflite import flatbuffer as fb
 from larq_melius.preprocessing import Preprocessing
@@ -17,11 +16,6 @@ from larq_melius.zoo.data.digits import digits_preprocessing, load_digits_split
 
 #: The classifier and the transition; the stem stays in 32 bits.
 LAYERS = {"FULLY_CONNECTED": (10, 224), "CONV_2D": (96, 1, 1, 192)}
-
-
-@pytest.fixture(scope="module")
-def plain() -> bytes:
-    return convert(lm.MeliusNetTiny(weights="digits"))
 
 
 def kernels(data):
@@ -45,9 +39,9 @@ def kernels(data):
 
 
 @pytest.mark.parametrize(("kind", "dtype", "step"), [("weights", "int8", 1 / 127), ("float16", "float16", 2**-11)])
-def test_every_weight_is_stored_in_fewer_bits_except_the_stem(kind, dtype, step, plain):
-    exact = kernels(plain)
-    quantized = kernels(quantize_weights(plain, kind))
+def test_every_weight_is_stored_in_fewer_bits_except_the_stem(kind, dtype, step, digits_flatbuffer):
+    exact = kernels(digits_flatbuffer)
+    quantized = kernels(quantize_weights(digits_flatbuffer, kind))
     assert exact.keys() == quantized.keys()
     for shape in LAYERS.values():
         weights, stored = quantized[shape]
@@ -62,7 +56,7 @@ def test_every_weight_is_stored_in_fewer_bits_except_the_stem(kind, dtype, step,
 
 
 @pytest.mark.parametrize("kind", ["weights", "float16"])
-def test_digits_are_read_as_well_by_both_runtimes(kind, plain, delegate_library, monkeypatch):
+def test_digits_are_read_as_well_by_both_runtimes(kind, digits_flatbuffer, delegate_library, monkeypatch):
     monkeypatch.setenv("LARQ_MELIUS_DELEGATE", str(delegate_library))
     parts = load_digits_split()
     images = digits_preprocessing(parts.train).normalize(parts.test.images)
@@ -71,15 +65,15 @@ def test_digits_are_read_as_well_by_both_runtimes(kind, plain, delegate_library,
         interpreter = Interpreter(data, runtime=runtime)
         return int((interpreter.predict(images).argmax(axis=1) != parts.test.labels).sum())
 
-    quantized = quantize_weights(plain, kind)
-    allowed = errors(plain, "lce") + 1
+    quantized = quantize_weights(digits_flatbuffer, kind)
+    allowed = errors(digits_flatbuffer, "lce") + 1
     assert errors(quantized, "lce") <= allowed
     assert errors(quantized, "delegate") <= allowed
-    assert len(quantized) < len(plain)
+    assert len(quantized) < len(digits_flatbuffer)
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_export_holds_the_quantized_file_to_keras(broken, plain, tmp_path, monkeypatch):
+def test_export_holds_the_quantized_file_to_keras(broken, digits_flatbuffer, tmp_path, monkeypatch):
     def broken_quantization(data, kind):
         """A scale of each input channel folded into a kernel that has a scale for each output channel only."""
         model = fb.parse(data)
@@ -90,7 +84,7 @@ def test_export_holds_the_quantized_file_to_keras(broken, plain, tmp_path, monke
                 fb.set_constant(model, tensor, fb.constant(model, tensor) * np.logspace(-1, 1, 192))
         return quantize_weights(fb.serialize(model), kind)
 
-    monkeypatch.setattr(exporter, "convert", lambda model: plain)
+    monkeypatch.setattr(exporter, "convert", lambda model: digits_flatbuffer)
     target = tmp_path / "digits.tflite"
     arguments = {"preprocessing": Preprocessing((80.0,), (95.0,)), "labels": "0123456789", "quantize": "weights"}
     if broken:
@@ -102,7 +96,7 @@ def test_export_holds_the_quantized_file_to_keras(broken, plain, tmp_path, monke
     report = export_tflite(lm.MeliusNetTiny(), target, **arguments)
     assert report.verification.quantization == "weights"
     assert report.operators["DEQUANTIZE"] == len(LAYERS)
-    assert report.bytes < 0.72 * len(plain)
+    assert report.bytes < 0.72 * len(digits_flatbuffer)
     assert make_interpreter(target.read_bytes()).predict(np.zeros((1, 8, 8, 1), "float32")).shape == (1, 10)
 
 
