@@ -1,8 +1,8 @@
 # make delegate the library in C++ and its tests; make sanitizers them under sanitizers; make delegates, make wheels
 #             the library and the wheels for Linux on x86-64 and ARM64
 # make demo   export the digits network, check it, classify digits, show them
-# make test   the test suite, in minutes; make test-processes those that start, kill and resume processes;
-#             make test-all everything, with the slow tests
+# make test   the test suite, in minutes; make test-long the tests that train several networks, or start, kill and
+#             resume processes; make test-all everything, with the slow tests
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -30,7 +30,7 @@ GLIBC := 2.28
 DELEGATES := build/delegates
 ARCHITECTURES := x86_64 aarch64
 
-.PHONY: delegate sanitizers delegates wheels install demo digits test test-processes test-all lint types format interop interop-smoke benchmarks wheel clean
+.PHONY: delegate sanitizers delegates wheels install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
 
 install: $(INSTALLED)
 
@@ -50,8 +50,8 @@ digits: install
 test: install
 	$(BIN)/pytest $(PARALLEL)
 
-test-processes: install
-	$(BIN)/pytest $(PARALLEL) -m 'process and not slow'
+test-long: install
+	$(BIN)/pytest $(PARALLEL) -m '(process or long) and not slow'
 
 test-all: install
 	$(BIN)/pytest $(PARALLEL) -m ''

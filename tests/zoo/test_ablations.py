@@ -33,6 +33,7 @@ def test_cases_differ_in_what_they_compare(name) -> None:
         assert {key for key in fields if fields[key] != vars(other)[key]} <= differing
 
 
+@pytest.mark.long
 def test_table_has_the_last_epochs_of_the_runs(tmp_path) -> None:
     arguments = ["ablation", "optimizer", "--dataset", "digits", "--seeds", 2, "-o", tmp_path, *SMALL]
     result = run(*arguments, "--json")
@@ -55,6 +56,7 @@ def test_table_has_the_last_epochs_of_the_runs(tmp_path) -> None:
     assert "Epoch 1/1" not in again.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "study",
     [

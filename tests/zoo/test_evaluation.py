@@ -53,6 +53,7 @@ def test_every_kind_of_network(kind, by_hand, tmp_path) -> None:
     assert read_evaluation(report).top1 == facts["top1"]
 
 
+@pytest.mark.long
 def test_network_exported_as_its_training_says(tmp_path, monkeypatch) -> None:
     """Digits are enlarged in another way than images of ImageNet, which the exported file has to know."""
     monkeypatch.chdir(tmp_path)

@@ -317,6 +317,7 @@ def test_a_tag_takes_what_its_entry_says(make: Callable[..., Any], shipped: Weig
     assert with_top.classes == shipped.classes
 
 
+@pytest.mark.long
 def test_latent_weights_are_published_on_request(
     make: Callable[..., Any], latent_checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -333,6 +334,7 @@ def test_latent_weights_are_published_on_request(
     assert [path.name for path in tmp_path.iterdir()] == ["release"]
 
 
+@pytest.mark.long
 def test_networks_unlike_their_usual_selves(
     make: Callable[..., Any], randomize: Callable[..., None], tmp_path: Path
 ) -> None:

@@ -325,6 +325,7 @@ def residual_checkpoint(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_residual_checkpoint_on_the_command_line(
     residual_checkpoint: Path,
     tmp_path: Path,

@@ -60,6 +60,7 @@ def fails(result: tuple[int, str, list[str]], code: int = 2) -> str:
     return result[2][0]
 
 
+@pytest.mark.long
 def test_as_users_run_it(tmp_path, own) -> None:
     home = {"LARQ_MELIUS_HOME": str(tmp_path / "home"), "LARQ_MELIUS_OFFLINE": "1", "LARQ_MELIUS_MIRROR": None}
 

@@ -306,6 +306,7 @@ def test_evaluation_goes_over_every_image_once(shards, imagenet) -> None:
     assert sorted(np.concatenate(counted)) == sorted(LABELS[i % 3] for i in range(14))
 
 
+@pytest.mark.long
 def test_training_on_imagenet_s_own_path(tiny_imagenet, tmp_path) -> None:
     """The command a researcher runs, on a tiny network and a tiny ImageNet."""
     command = [

@@ -88,7 +88,8 @@ def test_finished_run_has_nothing_left_to_do(uninterrupted, tmp_path) -> None:
     assert (folder / "log.csv").read_text() == (uninterrupted / "log.csv").read_text()
 
 
-def test_damaged_checkpoint_is_named(uninterrupted, tmp_path, digits) -> None:
+@pytest.mark.long
+def test_damaged_checkpoint_is_named(tmp_path, digits) -> None:
     train(recipe("epochs=1"), digits, tmp_path / "run")
     (data,) = (tmp_path / "run/checkpoints/step-0000000033").glob("state.data*")
     data.write_bytes(data.read_bytes()[:1000])
@@ -96,6 +97,7 @@ def test_damaged_checkpoint_is_named(uninterrupted, tmp_path, digits) -> None:
         train(recipe("epochs=1"), digits, tmp_path / "run", resume=True)
 
 
+@pytest.mark.long
 def test_folder_of_another_run_is_left_alone(tmp_path, digits) -> None:
     folder = tmp_path / "run"
     train(recipe("epochs=1"), digits, folder)
@@ -107,6 +109,7 @@ def test_folder_of_another_run_is_left_alone(tmp_path, digits) -> None:
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.long
 def test_folder_of_a_run_that_came_to_nothing_is_free(tmp_path, digits) -> None:
     folder = tmp_path / "run"
     with pytest.raises(ValueError, match="too small for the grouped stem"):

@@ -93,6 +93,7 @@ def test_mistakes_get_one_line(settings, message, tmp_path, digits) -> None:
     assert message in str(error.value)
 
 
+@pytest.mark.long
 def test_one_worker_has_all_files(tmp_path, digits) -> None:
     assert train(recipe("epochs=1", "shard_by=files", "batch_size=32"), digits, tmp_path / "run")
 
@@ -104,6 +105,7 @@ def test_diverged_training_stops(tmp_path, digits) -> None:
     assert not list((tmp_path / "run").glob("checkpoints/step*"))
 
 
+@pytest.mark.long
 def test_moving_average_is_what_is_evaluated_and_exported(tmp_path, digits, plain) -> None:
     averaged = recipe(*EPOCH, "ema_momentum=0.9", "learning_rate=0.002")
     train(averaged, digits, tmp_path / "averaged")
@@ -118,6 +120,7 @@ def test_moving_average_is_what_is_evaluated_and_exported(tmp_path, digits, plai
     assert (probabilities.argmax(1) == labels).mean() == pytest.approx(row.val_top1)
 
 
+@pytest.mark.long
 def test_first_stage_hands_its_weights_on(tmp_path, digits) -> None:
     two = recipe(*EPOCH, "first_stage=float_weights", "first_stage_epochs=2")
     train(two, digits, tmp_path / "run")
@@ -147,6 +150,7 @@ def test_stages_leave_out_signs(quantization, tmp_path, digits) -> None:
     np.testing.assert_allclose(staged.get_layer(name)(x), expected, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.long
 def test_student_learns_from_its_teacher(tmp_path, digits) -> None:
     """With nothing but the teacher in the loss, the loss is the cross-entropy under the teacher's probabilities."""
     teacher = larq_melius.MeliusNetTiny(weights="digits")
@@ -166,6 +170,7 @@ def test_student_learns_from_its_teacher(tmp_path, digits) -> None:
     assert row.train_loss == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.long
 def test_new_classes_get_a_new_classifier(tmp_path, digits) -> None:
     settings = ["epochs=1", "initial_weights=digits", "learning_rate=1e-9", "optimizer=sgd", "warmup_epochs=0"]
     tuned = load_recipe("MeliusNetTiny", settings=[*settings, "batch_size=1077"])
@@ -184,6 +189,7 @@ def test_new_classes_get_a_new_classifier(tmp_path, digits) -> None:
     np.testing.assert_array_equal(*kernels)
 
 
+@pytest.mark.long
 def test_mixed_precision_exports_float32(tmp_path, digits, plain) -> None:
     (row,) = train(recipe(*EPOCH, "precision=mixed_bfloat16"), digits, tmp_path / "run")
     assert tf.keras.mixed_precision.global_policy().name == "float32"
@@ -193,12 +199,14 @@ def test_mixed_precision_exports_float32(tmp_path, digits, plain) -> None:
     assert row.train_loss == pytest.approx(plain.train_loss, rel=0.02)
 
 
+@pytest.mark.long
 def test_xla_trains_alike(tmp_path, digits, plain) -> None:
     (row,) = train(recipe(*EPOCH, "xla=true"), digits, tmp_path / "xla")
     # Rounding turns signs, which the steps carry on.
     assert row.train_loss == pytest.approx(plain.train_loss, rel=0.02)
 
 
+@pytest.mark.long
 def test_xla_comes_to_the_same_numbers_without_signs(tmp_path, digits) -> None:
     settings = [*EPOCH, "quantization=float", "optimizer=sgd", "learning_rate=1e-3", "flips=none"]
     compiled, plain = (train(recipe(*settings, f"xla={xla}"), digits, tmp_path / xla)[0] for xla in ("true", "false"))
@@ -218,7 +226,11 @@ def test_xla_comes_to_the_same_numbers_without_signs(tmp_path, digits) -> None:
         (["meliusnettiny", "--hosts", "a:1,b", "--host-index", "0"], "'b' is no address of a worker"),
         (["meliusnettiny", "--hosts", "a:1,b:1", "--host-index", "2"], "index must be from 0 to 1"),
         (["meliusnettiny", "--slurm"], "This is no task of a SLURM job"),
-        (["meliusnettiny", "--devices", "3"], "batch_size must be a multiple of the 3 devices, got 32"),
+        pytest.param(
+            ["meliusnettiny", "--devices", "3"],
+            "batch_size must be a multiple of the 3 devices, got 32",
+            marks=pytest.mark.process,
+        ),
         (["meliusnet22", "--dataset", "folder"], "needs --data-dir"),
         (["no.json"], "no.json"),
     ],

@@ -89,6 +89,7 @@ def policy(request: pytest.FixtureRequest) -> Iterator[str]:
     tf.keras.mixed_precision.set_global_policy(before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("network", "policy"),
     [
