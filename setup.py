@@ -161,9 +161,9 @@ setup(
     packages=packages,
     package_dir=FOLDERS,
     package_data={
-        "larq_melius": ["py.typed", "*.pyi", "data/*", "weights/*.json"],
-        "larq_melius.converters": ["*.pyi"],
-        "larq_melius.runtime": ["*.pyi"],
+        # The stubs that lazy_loader reads.
+        "": ["*.pyi"],
+        "larq_melius": ["py.typed", "data/*", "weights/*.json"],
         "larq_melius.zoo.paper": ["paper.json"],
         "larq_melius.zoo.runs": ["authors_curves.csv"],
     },

@@ -1,6 +1,8 @@
 """Counts the operations and the memory of a network as the paper does."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
 from math import prod
 from typing import Any
 
@@ -17,6 +19,10 @@ _PASSES_THROUGH = (
     tf.keras.layers.Reshape,
     tf.keras.layers.Softmax,
 )
+
+
+# Layers that belong together are named after their block. In other models, each layer is a block of its own.
+_BLOCK = re.compile(r"stage\d+_block\d+|transition\d+|stem")
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,21 @@ class Operations:
         return (self.binary_weights / 8 + 4 * self.float_weights + 8 * self.batchnorm_channels) / 2**20
 
 
+@dataclass(frozen=True)
+class Block:
+    """One block of a network.
+
+    Attributes:
+        name: The common beginning of its layers' names.
+        output_shape: Shape of its output without the batch.
+        operations: What it costs.
+    """
+
+    name: str
+    output_shape: tuple[int, ...]
+    operations: Operations
+
+
 def count_operations(model: tf.keras.Model) -> Operations:
     """Counts the operations, weights and size of a model at its input shape.
 
@@ -89,25 +110,30 @@ def count_operations(model: tf.keras.Model) -> Operations:
     """
     uses = _uses(model)
     classifier = _classifier(uses)
-    totals = dict.fromkeys(Operations.__dataclass_fields__, 0)
-    for layer, output_shapes in uses.items():
-        weights = sum(prod(variable.shape) for variable in layer.weights)
-        if not weights:
-            continue
-        if isinstance(layer, tf.keras.layers.BatchNormalization):
-            totals["batchnorm_channels"] += layer.moving_mean.shape[0]
-            totals["batchnorm_params"] += weights
-            continue
-        macs = _macs_per_output(layer) * sum(_outputs(layer, shape) for shape in output_shapes)
-        if not macs and not isinstance(layer, tf.keras.layers.Normalization):
-            raise ValueError(f"Cannot count the operations of layer {layer.name!r}, a {type(layer).__name__}.")
-        binary_weights = _binary_weights(layer)
-        binary = bool(binary_weights) and _is_binary(layer, "input_quantizer")
-        totals["binary_weights"] += binary_weights
-        totals["float_weights"] += weights - binary_weights
-        totals["binary_macs" if binary else "float_macs"] += macs
-        totals["classifier_macs"] += macs if layer is classifier and not binary else 0
-    return Operations(**totals)
+    return _sum(_count_layer(layer, shapes, layer is classifier) for layer, shapes in uses.items())
+
+
+def count_blocks(model: tf.keras.Model) -> list[Block]:
+    """Counts each block of a network: its stem, the blocks of its stages, its transitions, and what follows them.
+
+    The arguments and errors are those of ``count_operations``, whose result is the sum of the blocks'. Layers without
+    weights that stand alone are left out.
+    """
+    uses = _uses(model)
+    classifier = _classifier(uses)
+    blocks: dict[str, list[Any]] = {}
+    for layer in uses:
+        found = _BLOCK.match(layer.name)
+        blocks.setdefault(found[0] if found else layer.name, []).append(layer)
+    return [
+        Block(
+            name,
+            tuple(uses[layers[-1]][-1][1:]),
+            _sum(_count_layer(layer, uses[layer], layer is classifier) for layer in layers),
+        )
+        for name, layers in blocks.items()
+        if any(layer.weights for layer in layers)
+    ]
 
 
 def count_binary_convolutions(model: tf.keras.Model) -> int:
@@ -118,6 +144,32 @@ def count_binary_convolutions(model: tf.keras.Model) -> int:
         and _is_binary(layer, "input_quantizer")
         for layer in _uses(model)
     )
+
+
+def _count_layer(layer: Any, output_shapes: list[Any], classifier: bool) -> Operations:
+    """Counts one layer over all its uses; ``classifier`` says whether it is the network's classifier."""
+    counts = dict.fromkeys((field.name for field in fields(Operations)), 0)
+    weights = sum(prod(variable.shape) for variable in layer.weights)
+    if not weights:
+        return Operations(**counts)
+    if isinstance(layer, tf.keras.layers.BatchNormalization):
+        counts["batchnorm_channels"] = layer.moving_mean.shape[0]
+        counts["batchnorm_params"] = weights
+        return Operations(**counts)
+    macs = _macs_per_output(layer) * sum(_outputs(layer, shape) for shape in output_shapes)
+    if not macs and not isinstance(layer, tf.keras.layers.Normalization):
+        raise ValueError(f"Cannot count the operations of layer {layer.name!r}, a {type(layer).__name__}.")
+    binary_weights = _binary_weights(layer)
+    binary = bool(binary_weights) and _is_binary(layer, "input_quantizer")
+    counts["binary_weights"] = binary_weights
+    counts["float_weights"] = weights - binary_weights
+    counts["binary_macs" if binary else "float_macs"] = macs
+    counts["classifier_macs"] = macs if classifier and not binary else 0
+    return Operations(**counts)
+
+
+def _sum(counts: Iterable[Operations]) -> Operations:
+    return Operations(*(sum(numbers) for numbers in zip(*map(astuple, counts), strict=True)))
 
 
 def _uses(model: tf.keras.Model) -> dict[Any, list[Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from larq_melius.cli.completion import complete_studies
 from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 from larq_melius.cli.recipes import dataset_option, set_option
@@ -15,7 +16,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("study")
+@click.argument("study", shell_complete=complete_studies)
 @dataset_option
 @click.option("--data-dir", type=_FOLDER, help="Where the data set is, or is to be put.")
 @click.option("-o", "--output", type=_FOLDER, help="Folder of the runs.  [default: runs/ablation-STUDY-DATASET]")

@@ -10,13 +10,14 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from larq_melius.cli.completion import complete_networks_or_files
 from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.network import RUNTIME_NAMES, runtime_options
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 
 
 @click.command()
-@click.argument("models", nargs=-1, required=True)
+@click.argument("models", nargs=-1, required=True, shell_complete=complete_networks_or_files)
 @runtime_options
 @click.option("--runs", type=click.IntRange(min=1), default=30, show_default=True, help="Measured runs of each.")
 @click.option("--warmup", type=click.IntRange(min=0), default=3, show_default=True, help="Runs before these.")

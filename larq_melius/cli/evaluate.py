@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from larq_melius.cli.completion import complete_datasets, complete_networks_or_files
 from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.network import (
     classifier_options,
@@ -22,8 +23,14 @@ _FEW = 20
 
 
 @click.command()
-@click.argument("model")
-@click.option("--dataset", default="imagenet2012", show_default=True, help="Data set to evaluate on.")
+@click.argument("model", shell_complete=complete_networks_or_files)
+@click.option(
+    "--dataset",
+    default="imagenet2012",
+    show_default=True,
+    help="Data set to evaluate on.",
+    shell_complete=complete_datasets,
+)
 @click.option("--data-dir", type=_FOLDER, help="Where the data set is.")
 @click.option("--split", default="validation", show_default=True, help="Part of the data set.")
 @classifier_options()

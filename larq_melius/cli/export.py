@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from larq_melius.cli.completion import complete_networks_or_files
 from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.network import classifier_options, pop_classifier_options, say_assumptions
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_networks_or_files)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @classifier_options()
 @click.option(

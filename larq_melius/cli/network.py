@@ -5,12 +5,15 @@ from typing import Any
 
 import click
 
+from larq_melius.cli.completion import complete_tags_or_files
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
 from larq_melius.stems import STEMS
 
 _OPTIONS = {
     "weights": click.option(
-        "--weights", help="A tag such as 'imagenet', a weight file, or 'none' for random ones.  [default: its own]"
+        "--weights",
+        help="A tag such as 'imagenet', a weight file, or 'none' for random ones.  [default: its own]",
+        shell_complete=complete_tags_or_files,
     ),
     "stem": click.option("--stem", type=click.Choice(STEMS), help="First layers.  [default: those of the weights]"),
     "convention": click.option(

@@ -24,9 +24,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def print_columns(rows: Sequence[Sequence[Any]], headers: Sequence[str] = ()) -> None:
-    """Prints rows in aligned columns."""
-    click.echo(tabulate(rows, headers, tablefmt="plain", disable_numparse=True))
+def print_columns(
+    rows: Sequence[Sequence[Any]], headers: Sequence[str] = (), alignments: Sequence[str] | None = None
+) -> None:
+    """Prints rows in aligned columns: ``"left"``, which all are by default, or ``"right"``."""
+    click.echo(tabulate(rows, headers, tablefmt="plain", disable_numparse=True, colalign=alignments))
 
 
 def progress(line: str) -> None:

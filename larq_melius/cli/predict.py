@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import click
 from tqdm import tqdm
 
+from larq_melius.cli.completion import complete_networks_or_files
 from larq_melius.cli.errors import UserError, error_text, one_line_errors
 from larq_melius.cli.network import (
     classifier_options,
@@ -24,7 +25,7 @@ _STDIN = "-"
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_networks_or_files)
 @click.argument("images", nargs=-1, required=True, type=click.Path(allow_dash=True))
 @classifier_options()
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to print.")

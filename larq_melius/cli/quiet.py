@@ -26,7 +26,7 @@ def quiet_tensorflow() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with _stderr_closed():
-            from larq_melius import models  # noqa: F401
+            import larq  # noqa: F401 - imports TensorFlow and Keras
         # Importing TensorFlow sets the levels of its loggers.
         for logger in loggers:
             logger.setLevel(logging.ERROR)

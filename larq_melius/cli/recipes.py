@@ -2,18 +2,21 @@
 
 import click
 
+from larq_melius.cli.completion import complete_datasets, complete_recipes
 from larq_melius.cli.errors import Group, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 set_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Change a field of the recipe; may be repeated."
 )
-dataset_option = click.option("--dataset", help="Data set to train on in the place of the recipe's.")
+dataset_option = click.option(
+    "--dataset", help="Data set to train on instead of the recipe's.", shell_complete=complete_datasets
+)
 
 
 @click.group(cls=Group)
 def recipes() -> None:
-    """How the networks are trained."""
+    """List and print the recipes that networks are trained by."""
 
 
 @recipes.command("list")
@@ -36,7 +39,7 @@ def list_recipes(as_json: bool) -> None:
 
 
 @recipes.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=complete_recipes)
 @dataset_option
 @set_option
 def show(recipe: str, dataset: str | None, settings: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from larq_melius.cli.completion import complete_recipes
 from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.preprocessing import as_options
 from larq_melius.cli.recipes import dataset_option, set_option
@@ -14,7 +15,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("recipe")
+@click.argument("recipe", shell_complete=complete_recipes)
 @dataset_option
 @click.option("--data-dir", type=_FOLDER, help="Where the data set is, or is to be put.")
 @click.option("-o", "--output", type=_FOLDER, help="Folder of the run.  [default: runs/RECIPE-DATASET]")

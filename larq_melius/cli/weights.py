@@ -1,4 +1,4 @@
-"""``larq-melius weights``: what there is, getting it, checking it, adding to it."""
+"""``larq-melius weights``: lists, downloads, checks, converts and registers weight files."""
 
 import shlex
 from dataclasses import replace
@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from larq_melius.cli.completion import complete_networks, complete_tags
 from larq_melius.cli.errors import Group, UserError, one_line_errors
 from larq_melius.cli.output import json_option, print_columns, print_json
 from larq_melius.cli.preprocessing import pop_preprocessing, preprocessing_options
@@ -17,6 +18,11 @@ _STEMS = click.Choice(STEMS)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _IMAGENET_CLASSES = 1000
 
+_model_argument = click.argument("model", shell_complete=complete_networks)
+_optional_model_argument = click.argument("model", required=False, shell_complete=complete_networks)
+_model_option = click.option("--model", required=True, help="Name of the network.", shell_complete=complete_networks)
+_stem_option = click.option("--stem", type=_STEMS, help="First layers.  [default: the network's own]")
+
 
 @click.group(cls=Group)
 def weights() -> None:
@@ -24,14 +30,14 @@ def weights() -> None:
 
 
 @weights.command("list")
-@click.argument("model", required=False)
+@_optional_model_argument
 @json_option
 def list_(model: str | None, as_json: bool) -> None:
     """List the registered weight files, of all networks or of MODEL.
 
-    A file is shipped with the package, cached on this machine, damaged there, or not here.
+    STATE says where a file is: 'shipped' with the package, 'cached' on this machine, 'damaged' there, or 'not here'.
     """
-    with one_line_errors():
+    with one_line_errors(tensorflow=False):
         entries = [
             {
                 "model": record.model,
@@ -70,24 +76,24 @@ def list_(model: str | None, as_json: bool) -> None:
 
 
 @weights.command()
-@click.argument("model")
-@click.option("--tag", help="Which weights. [default: the network's own]")
-@click.option("--stem", type=_STEMS, help="First layers. [default: the network's own]")
-@click.option("--no-top", is_flag=True, help="The file without the classifier.")
+@_model_argument
+@click.option("--tag", help="Which weights.  [default: the network's own]", shell_complete=complete_tags)
+@_stem_option
+@click.option("--no-top", is_flag=True, help="Fetch the file without the classifier.")
 def fetch(model: str, tag: str | None, stem: str | None, no_top: bool) -> None:
-    """Get the weights of MODEL onto this machine, and print where they are."""
+    """Download the weights of MODEL if necessary, and print the path of the file."""
     with one_line_errors():
-        from larq_melius.weights import locate
+        from larq_melius.weights.store import locate
 
         path = locate(_find(model, tag, stem, include_top=not no_top))
     click.echo(path)
 
 
 @weights.command()
-@click.argument("model", required=False)
+@_optional_model_argument
 def verify(model: str | None) -> None:
     """Check the hashes of all weight files on this machine, or of those of MODEL."""
-    with one_line_errors():
+    with one_line_errors(tensorflow=False):
         states = [(record.file, _state(record), _path_here(record)) for record in _records(model)]
     here = [(file, state) for file, state, path in states if path is not None]
     if not here:
@@ -101,20 +107,20 @@ def verify(model: str | None) -> None:
 
 @weights.command()
 @click.argument("file", type=_FILE)
-@click.option("--model", required=True, help="Name of the network.")
-@click.option("--tag", required=True, help="What weights= will find the file by, such as 'imagenet'.")
-@click.option("--stem", type=_STEMS, help="First layers. [default: the network's own]")
+@_model_option
+@click.option("--tag", required=True, help="Name of the weights for weights=, such as 'imagenet'.")
+@_stem_option
 @click.option("--convention", type=click.Choice(["authors", "larq_zoo"]), default="authors", show_default=True)
-@click.option("--no-top", is_flag=True, help="The file holds no classifier.")
-@click.option("--input-size", type=click.IntRange(min=1), help="Side of the image in pixels.")
-@click.option("--labels", type=_FILE, help="Names of the classes, one a line. [default: ImageNet's]")
+@click.option("--no-top", is_flag=True, help="The file has no classifier.")
+@click.option("--input-size", type=click.IntRange(min=1), help="Height and width of the image in pixels.")
+@click.option("--labels", type=_FILE, help="File with the names of the classes, one per line.  [default: ImageNet's]")
 @preprocessing_options("ImageNet's")
-@click.option("--top1", type=click.FloatRange(0, 1), help="Share of correct answers, 0 to 1.")
-@click.option("--top5", type=click.FloatRange(0, 1), help="Share of answers with the correct one among five.")
-@click.option("--trained-on", default="", help="Data set and split of the training.")
+@click.option("--top1", type=click.FloatRange(0, 1), help="Top-1 accuracy, 0 to 1.")
+@click.option("--top5", type=click.FloatRange(0, 1), help="Top-5 accuracy, 0 to 1.")
+@click.option("--trained-on", default="", help="Data set and split that the weights were trained on.")
 @click.option("--measured-by", default="", help="Who measured the accuracy.")
-@click.option("--source", default="", help="How, or by whom, the weights were made.")
-@click.option("--license", default="", help="SPDX identifier.")
+@click.option("--source", default="", help="Who made the weights, and how.")
+@click.option("--license", default="", help="SPDX identifier of the license.")
 def add(
     file: Path,
     model: str,
@@ -123,7 +129,7 @@ def add(
     labels: Path | None,
     **fields: Any,
 ) -> None:
-    """Register the weight FILE, so that weights= finds it by its tag on this machine."""
+    """Copy the weight FILE into the cache and register it, so that weights=TAG loads it on this machine."""
     given = pop_preprocessing(fields)
     with one_line_errors():
         from larq_melius.models.registry import find_variant
@@ -144,13 +150,13 @@ def add(
 
 
 @weights.command()
-@click.argument("model")
-@click.option("--tag", required=True, help="Which weights.")
-@click.option("--stem", type=_STEMS, help="First layers. [default: the network's own]")
-@click.option("--no-top", is_flag=True, help="The file without the classifier.")
+@_model_argument
+@click.option("--tag", required=True, help="Which weights.", shell_complete=complete_tags)
+@_stem_option
+@click.option("--no-top", is_flag=True, help="Remove the file without the classifier.")
 def remove(model: str, tag: str, stem: str | None, no_top: bool) -> None:
-    """Remove the weights of MODEL from this machine, and their entry if they were added here."""
-    with one_line_errors():
+    """Remove the weights of MODEL from this machine, and from the registry if they were added with 'weights add'."""
+    with one_line_errors(tensorflow=False):
         from larq_melius.registration import remove_weights
 
         record = _exactly(model, tag, stem, include_top=not no_top)
@@ -160,17 +166,24 @@ def remove(model: str, tag: str, stem: str | None, no_top: bool) -> None:
 
 @weights.command("import")
 @click.argument("source", type=_FILE)
-@click.option("--model", required=True, help="Name of the network in the file.")
+@_model_option
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-@click.option("--stem", type=_STEMS, help="First layers. [default: those of the file]")
-@click.option("--input-size", type=click.IntRange(min=1), help="Side of the image. [default: the network's own]")
+@click.option("--stem", type=_STEMS, help="First layers.  [default: those in the file]")
 @click.option(
-    "--format", "kind", type=click.Choice(["bmxnet", "bitorch", "larq_zoo"]), help="[default: that of the file]"
+    "--input-size",
+    type=click.IntRange(min=1),
+    help="Side of the image in pixels.  [default: the network's own]",
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["bmxnet", "bitorch", "larq_zoo"]),
+    help="Format of SOURCE.  [default: recognized from the file]",
 )
 def import_(source: Path, model: str, output: Path, stem: str | None, input_size: int | None, kind: str | None) -> None:
     """Convert SOURCE, a checkpoint of BMXNet-v2 (.params), BITorch (.pth, .ckpt) or the Larq Zoo (.h5).
 
-    The suffix of the output says what is written: .npz (packed, one bit a binary weight), .h5 (Keras weights) or
+    The suffix of the output selects its format: .npz (packed, one bit per binary weight), .h5 (Keras weights) or
     .keras (the whole model).
     """
     if output.suffix not in (".npz", ".h5", ".keras"):
@@ -189,19 +202,19 @@ def import_(source: Path, model: str, output: Path, stem: str | None, input_size
         other_padding = pads_with_minus_one(network)
         if output.suffix != ".keras" and other_padding:
             raise ValueError(
-                f"{model} from {source} pads with -1, which the weights alone do not tell, and would be wrong in the "
-                "zoo's own network: write the whole model, to a .keras file."
+                f"{source} is of a {model} that pads with -1, which a weight file does not store, and which the zoo's "
+                "own network does not do: save the whole model, as a .keras file."
             )
         save_weights(network, output)
         options = _options_for_add(network, model, kind)
     click.echo(f"Wrote {output} ({output.stat().st_size:,} bytes).")
     if other_padding:
         click.echo(
-            "It pads with -1, as it was trained, which no network of the zoo and no LceBconv2d does: it cannot be "
-            "exported or registered; use it with tf.keras.models.load_model."
+            "The model pads with -1, as it was trained. Neither the zoo's networks nor LceBconv2d can do that: load it "
+            "with tf.keras.models.load_model; it cannot be exported or registered."
         )
         return
-    click.echo("To use it by a tag:")
+    click.echo("To load it by a tag:")
     click.echo(f"  larq-melius weights add {shlex.quote(str(output))} {options}")
 
 
@@ -210,7 +223,7 @@ weights.add_command(publish)
 
 def _records(model: str | None) -> list[Any]:
     from larq_melius.models.registry import find_variant
-    from larq_melius.weights import list_records
+    from larq_melius.weights.records import list_records
 
     name = find_variant(model).name if model else None
     return [record for record in list_records() if name in (None, record.model)]
@@ -223,12 +236,12 @@ def _find(model: str, tag: str | None, stem: str | None, *, include_top: bool) -
     variant = find_variant(model)
     tag = tag or variant.weights
     if Path(tag).exists():
-        raise UserError(f"--tag names weights of the registry, but {tag} is a file.")
+        raise UserError(f"--tag takes a tag of the registry, and {tag} is a file.")
     return check_weights(tag, variant.name, stem or variant.stem, include_top=include_top)
 
 
 def _exactly(model: str, tag: str, stem: str | None, *, include_top: bool) -> Any:
-    """The record of that very file: nothing must be removed in the place of another."""
+    """The record of exactly this file; unlike for loading, no other file may take its place."""
     from larq_melius.models.registry import find_variant
 
     variant = find_variant(model)
@@ -236,7 +249,7 @@ def _exactly(model: str, tag: str, stem: str | None, *, include_top: bool) -> An
     record = next((record for record in _records(model) if record.key == key), None)
     if record is None:
         raise UserError(
-            f"There is no file of {tag!r} weights of {variant.name} with the {key[2]} stem and "
+            f"There are no {tag!r} weights of {variant.name} with the {key[2]} stem and "
             f"{'with' if include_top else 'without'} the classifier: see 'larq-melius weights list {variant.name}'."
         )
     return record
@@ -261,7 +274,7 @@ def _state(record: Any) -> str:
 
 
 def _options_for_add(network: Any, model: str, kind: str) -> str:
-    """The options of ``weights add`` that fit an imported network, where they are not the usual ones."""
+    """The options that ``weights add`` needs for an imported network."""
     from larq_melius.models.registry import find_variant
     from larq_melius.weights.loading import CLASSIFIER
 

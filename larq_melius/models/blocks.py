@@ -10,13 +10,11 @@ import larq as lq
 import tensorflow as tf
 
 from larq_melius.layers import ChannelShuffle, ImprovementMerge, SymmetricPadding2D
+from larq_melius.models.configs import SHUFFLE_GROUPS
 from larq_melius.reference_implementations import ReferenceImplementation
 
 BATCHNORM_MOMENTUM = 0.9
 BATCHNORM_EPSILON = 1e-5
-#: Groups of the channel shuffle before a grouped convolution. The paper gives no number; the authors' code uses 16 in
-#: every network, however many groups the convolution has.
-SHUFFLE_GROUPS = 16
 
 
 @dataclass(frozen=True)

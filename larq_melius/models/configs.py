@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from larq_melius.models.blocks import SHUFFLE_GROUPS
+#: Groups of the channel shuffle before a grouped convolution. The paper gives no number; the authors' code uses 16 in
+#: every network, however many groups the convolution has.
+SHUFFLE_GROUPS = 16
 
 Improvement = Literal["newest", "all"] | None
 
@@ -107,7 +109,7 @@ MELIUSNET22 = MeliusNetConfig(
     name="MeliusNet22",
     num_blocks=(4, 5, 4, 4),
     transition_filters=(160, 224, 256),
-    summary="3.9 MB and 2.08e8 operations, the size of Binary DenseNet 28.",
+    summary="The MeliusNet of the size of Binary DenseNet 28.",
     source="paper, Table 1",
 )
 MELIUSNET23 = MeliusNetConfig(
@@ -115,28 +117,28 @@ MELIUSNET23 = MeliusNetConfig(
     num_blocks=(2, 4, 6, 6),
     transition_filters=(128, 192, 288),
     transition_groups=8,
-    summary="3.7 MB and 1.13e8 operations, with transitions in 8 groups.",
+    summary="A small MeliusNet of the authors' code, with transitions in 8 groups.",
     source="the authors' code; not in the paper",
 )
 MELIUSNET29 = MeliusNetConfig(
     name="MeliusNet29",
     num_blocks=(4, 6, 8, 6),
     transition_filters=(128, 192, 256),
-    summary="5.1 MB and 2.14e8 operations, the size of Binary DenseNet 37.",
+    summary="The MeliusNet of the size of Binary DenseNet 37.",
     source="paper, Table 1",
 )
 MELIUSNET42 = MeliusNetConfig(
     name="MeliusNet42",
     num_blocks=(5, 8, 14, 10),
     transition_filters=(160, 256, 416),
-    summary="10.1 MB and 3.25e8 operations, those of MobileNet-v1 0.75.",
+    summary="The MeliusNet with the size and operations of MobileNet-v1 0.75.",
     source="paper, Table 1",
 )
 MELIUSNET59 = MeliusNetConfig(
     name="MeliusNet59",
     num_blocks=(6, 12, 24, 12),
     transition_filters=(192, 320, 544),
-    summary="17.4 MB and 5.32e8 operations, those of MobileNet-v1 1.0.",
+    summary="The MeliusNet with the size and operations of MobileNet-v1 1.0.",
     source="paper, Tables 1 and 4",
 )
 MELIUSNET_A = MeliusNetConfig(
@@ -144,7 +146,7 @@ MELIUSNET_A = MeliusNetConfig(
     num_blocks=(4, 5, 5, 6),
     transition_filters=(160, 256, 288),
     transition_groups=4,
-    summary="4.0 MB and 1.62e8 operations, those of Bi-Real-Net 18, with transitions in 4 groups.",
+    summary="The MeliusNet with the size and operations of Bi-Real-Net 18, with transitions in 4 groups.",
     source="paper, Table 1",
 )
 MELIUSNET_B = MeliusNetConfig(
@@ -152,7 +154,7 @@ MELIUSNET_B = MeliusNetConfig(
     num_blocks=(4, 6, 8, 6),
     transition_filters=(160, 224, 320),
     transition_groups=2,
-    summary="5.0 MB and 1.96e8 operations, those of Bi-Real-Net 34, with transitions in 2 groups.",
+    summary="The MeliusNet with the size and operations of Bi-Real-Net 34, with transitions in 2 groups.",
     source="paper, Table 1",
 )
 MELIUSNET_C = MeliusNetConfig(
@@ -160,7 +162,7 @@ MELIUSNET_C = MeliusNetConfig(
     num_blocks=(3, 5, 10, 6),
     transition_filters=(128, 192, 288),
     transition_groups=4,
-    summary="4.5 MB and 1.50e8 operations, those of MobileNet-v1 0.5, with transitions in 4 groups.",
+    summary="The MeliusNet with the size and operations of MobileNet-v1 0.5, with transitions in 4 groups.",
     source="paper, Table 1, whose third transition must read 288/832",
 )
 MELIUSNET_TINY = MeliusNetConfig(
@@ -179,7 +181,7 @@ BINARY_DENSENET28 = MeliusNetConfig(
     num_blocks=(6, 6, 6, 5),
     transition_filters=(160, 192, 256),
     improvement=None,
-    summary="Binary DenseNet 28: a MeliusNet22 of the same size without Improvement Blocks.",
+    summary="Binary DenseNet 28, of the size of MeliusNet22, without Improvement Blocks.",
     source="paper, Table 2",
 )
 BINARY_DENSENET37 = MeliusNetConfig(
@@ -187,7 +189,7 @@ BINARY_DENSENET37 = MeliusNetConfig(
     num_blocks=(6, 8, 12, 6),
     transition_filters=(128, 192, 256),
     improvement=None,
-    summary="Binary DenseNet 37: a MeliusNet29 of the same size without Improvement Blocks.",
+    summary="Binary DenseNet 37, of the size of MeliusNet29, without Improvement Blocks.",
     source="paper, Table 2",
 )
 BINARY_DENSENET45 = MeliusNetConfig(

@@ -25,7 +25,7 @@ def MeliusNet(
     classes: int | None = None,
     classifier_activation: Any = "softmax",
     *,
-    shuffle_groups: int = blocks.SHUFFLE_GROUPS,
+    shuffle_groups: int = configs.SHUFFLE_GROUPS,
     improvement: Improvement = "newest",
     binary: bool = True,
     clip_value: float = 1.3,
@@ -86,7 +86,7 @@ def MeliusNet(
             (),
             1,
             64,
-            blocks.SHUFFLE_GROUPS,
+            configs.SHUFFLE_GROUPS,
             "newest",
         ):
             raise ValueError(
@@ -191,7 +191,7 @@ def MeliusNet23(
 ) -> tf.keras.Model:
     """MeliusNet23, with transitions in 8 groups (the authors' code; not in the paper).
 
-    8.22 million parameters, 3.71 MiB, 1.13e8 operations (2.53e9 binary, 0.74e8 32-bit).
+    8.22 million parameters, 3.72 MiB, 1.13e8 operations (2.53e9 binary, 0.74e8 32-bit).
 
     There are no public ImageNet weights: pass ``weights=None`` or the path of a file. ``MeliusNet`` explains the
     arguments.

@@ -1,16 +1,22 @@
-"""The networks of the zoo by name."""
+"""The networks of the zoo by name.
+
+TensorFlow is imported when a network is built, not when it is looked up.
+"""
 
 import fnmatch
+import importlib
 import os
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import tensorflow as tf
-
-from larq_melius.models import binary_densenet, configs, meliusnet, resnet_e
+from larq_melius.models import configs
 from larq_melius.models.configs import NetworkConfig
-from larq_melius.models.model_builder import Shape
 from larq_melius.reference_implementations import ReferenceImplementation
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from larq_melius.models.model_builder import Shape
 
 
 class ModelFunction(Protocol):
@@ -23,7 +29,7 @@ class ModelFunction(Protocol):
         include_top: bool = ...,
         weights: str | os.PathLike[str] | None = ...,
         input_tensor: Any = ...,
-        input_shape: Shape | None = ...,
+        input_shape: "Shape | None" = ...,
         pooling: str | None = ...,
         classes: int = ...,
         classifier_activation: Any = ...,
@@ -31,7 +37,7 @@ class ModelFunction(Protocol):
         stem: str = ...,
         convention: str | ReferenceImplementation | None = ...,
         name: str = ...,
-    ) -> tf.keras.Model: ...
+    ) -> "tf.keras.Model": ...
 
 
 @dataclass(frozen=True)
@@ -39,14 +45,17 @@ class Variant:
     """A network of the zoo.
 
     Attributes:
-        name: Its name, which is also that of its function.
+        name: Its name, which is also that of its function in ``larq_melius.models``.
         config: Its architecture and its usual input.
-        function: What builds it.
     """
 
     name: str
     config: NetworkConfig
-    function: ModelFunction
+
+    @property
+    def function(self) -> ModelFunction:
+        """The function that builds it."""
+        return getattr(importlib.import_module("larq_melius.models"), self.name)
 
     @property
     def weights(self) -> str:
@@ -71,24 +80,24 @@ class Variant:
 
 #: The networks of the zoo by name, in the order of the paper.
 VARIANTS: dict[str, Variant] = {
-    function.__name__: Variant(function.__name__, config, function)
-    for config, function in [
-        (configs.MELIUSNET22, meliusnet.MeliusNet22),
-        (configs.MELIUSNET23, meliusnet.MeliusNet23),
-        (configs.MELIUSNET29, meliusnet.MeliusNet29),
-        (configs.MELIUSNET42, meliusnet.MeliusNet42),
-        (configs.MELIUSNET59, meliusnet.MeliusNet59),
-        (configs.MELIUSNET_A, meliusnet.MeliusNetA),
-        (configs.MELIUSNET_B, meliusnet.MeliusNetB),
-        (configs.MELIUSNET_C, meliusnet.MeliusNetC),
-        (configs.MELIUSNET_TINY, meliusnet.MeliusNetTiny),
-        (configs.BINARY_DENSENET28, binary_densenet.BinaryDenseNet28),
-        (configs.BINARY_DENSENET37, binary_densenet.BinaryDenseNet37),
-        (configs.BINARY_DENSENET45, binary_densenet.BinaryDenseNet45),
-        (configs.NAIVENET17, meliusnet.NaiveNet17),
-        (configs.RESNET_E18, resnet_e.ResNetE18),
-        (configs.BIREALNET34, resnet_e.BiRealNet34),
-    ]
+    name: Variant(name, config)
+    for name, config in {
+        "MeliusNet22": configs.MELIUSNET22,
+        "MeliusNet23": configs.MELIUSNET23,
+        "MeliusNet29": configs.MELIUSNET29,
+        "MeliusNet42": configs.MELIUSNET42,
+        "MeliusNet59": configs.MELIUSNET59,
+        "MeliusNetA": configs.MELIUSNET_A,
+        "MeliusNetB": configs.MELIUSNET_B,
+        "MeliusNetC": configs.MELIUSNET_C,
+        "MeliusNetTiny": configs.MELIUSNET_TINY,
+        "BinaryDenseNet28": configs.BINARY_DENSENET28,
+        "BinaryDenseNet37": configs.BINARY_DENSENET37,
+        "BinaryDenseNet45": configs.BINARY_DENSENET45,
+        "NaiveNet17": configs.NAIVENET17,
+        "ResNetE18": configs.RESNET_E18,
+        "BiRealNet34": configs.BIREALNET34,
+    }.items()
 }
 
 
@@ -105,7 +114,7 @@ def list_models(pattern: str = "*") -> list[str]:
     return [name for name in VARIANTS if fnmatch.fnmatch(name.lower(), pattern.lower())]
 
 
-def get_model(name: str, **kwargs: Any) -> tf.keras.Model:
+def get_model(name: str, **kwargs: Any) -> "tf.keras.Model":
     """Builds a network by its name, in any case.
 
     Args:
@@ -116,7 +125,7 @@ def get_model(name: str, **kwargs: Any) -> tf.keras.Model:
         A model from normalized images, ``(batch, height, width, channels)``, to ``(batch, classes)``.
 
     Raises:
-        OSError: If the weights cannot be had.
+        OSError: If the weights cannot be downloaded or read.
         ValueError: If there is no such network, or an argument is wrong.
     """
     return find_variant(name).function(**kwargs)

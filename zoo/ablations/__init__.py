@@ -1,6 +1,5 @@
 """The paper's ablation studies as presets: trainings that differ in one thing."""
 
-from larq_melius.zoo.ablations.presets import ABLATIONS, Ablation, find_ablation
-from larq_melius.zoo.ablations.study import run_ablation
+import lazy_loader
 
-__all__ = ["ABLATIONS", "Ablation", "find_ablation", "run_ablation"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

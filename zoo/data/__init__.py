@@ -1,15 +1,5 @@
 """The data sets that networks are trained and evaluated on."""
 
-from larq_melius.zoo.data.augmentation import AUGMENTATIONS
-from larq_melius.zoo.data.image_dataset import ImageDataset, Shard
-from larq_melius.zoo.data.load import load_data
-from larq_melius.zoo.data.pipeline import evaluation_batches, training_batches
+import lazy_loader
 
-__all__ = [
-    "AUGMENTATIONS",
-    "ImageDataset",
-    "Shard",
-    "evaluation_batches",
-    "load_data",
-    "training_batches",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

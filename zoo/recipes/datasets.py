@@ -1,8 +1,19 @@
-"""What changes in a recipe when it is used on another data set than its own."""
+"""The data sets, and what changes in a recipe when it is used on another data set than its own."""
 
 from typing import Any
 
 from larq_melius.zoo.recipes.recipe import Recipe
+
+#: The data sets that the documentation names, with what they are. tensorflow-datasets has many more.
+DATASETS = {
+    "imagenet2012": "ImageNet, which you download yourself",
+    "cifar10": "32x32 color images in 10 classes",
+    "cifar100": "32x32 color images in 100 classes",
+    "mnist": "28x28 handwritten digits",
+    "folder": "your own images: DATA_DIR/train/CLASS/* and DATA_DIR/validation/CLASS/*",
+    "digits": "scikit-learn's 8x8 handwritten digits, without a download",
+    "synthetic": "random images, to measure training speed",
+}
 
 # Images too small for random resized crops; networks too large for so little data, which a few epochs show.
 _SETTINGS: dict[str, dict[str, Any]] = {

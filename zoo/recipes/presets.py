@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from larq_melius.models.registry import find_variant
 from larq_melius.zoo.recipes.recipe import Recipe
 
 
@@ -13,7 +14,7 @@ class Preset:
     Attributes:
         recipe: The recipe.
         summary: What it is, in one line.
-        top1: Top-1 accuracy on ImageNet that the paper prints, 0 to 1.
+        top1: Top-1 accuracy on ImageNet in the paper, 0 to 1.
         top5: The same for top-5.
     """
 
@@ -154,3 +155,12 @@ def find_preset(name: str) -> Preset:
 def preset_name(name: str) -> str | None:
     """The name as the zoo spells it; ``None`` if no recipe has it, in any case."""
     return next((known for known in PRESETS if known.lower() == name.lower()), None)
+
+
+def paper_accuracy(model: str, stem: str) -> Preset | None:
+    """The recipe with the paper's accuracy of a network of the zoo with that stem; ``None`` if the paper has none."""
+    for name in (model, f"{model}-{stem}"):
+        preset = PRESETS.get(name)
+        if preset is not None and preset.top1 is not None and (preset.recipe.stem or find_variant(model).stem) == stem:
+            return preset
+    return None

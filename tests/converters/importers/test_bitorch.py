@@ -22,6 +22,7 @@ import tensorflow as tf
 from reference_data import DATA
 
 import larq_melius
+from larq_melius import models
 from larq_melius.converters.importers import bitorch, formats
 from larq_melius.converters.importers.bitorch import bitorch_to_keras, convert_bitorch
 from larq_melius.converters.importers.formats import import_weights, recognize_format
@@ -315,8 +316,7 @@ def test_pytorch_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_numbers_beyond_the_range_of_float32(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     state, _ = load("residual")
     state = {**state, "_model.output.bias": np.full(3, 1e300)}
-    variant = replace(bitorch.find_variant("ResNetE18"), function=lambda **_: build("residual", pad_value=-1.0))
-    monkeypatch.setattr(bitorch, "find_variant", lambda name: variant)
+    monkeypatch.setattr(models, "ResNetE18", lambda **_: build("residual", pad_value=-1.0))
     monkeypatch.setattr(bitorch, "read_state", lambda source: state)
     with pytest.raises(ValueError, match=r"^some\.pth: predictions/bias:0 holds numbers that are not finite"):
         import_weights("some.pth", "ResNetE18", format="bitorch")

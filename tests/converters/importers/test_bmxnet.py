@@ -15,14 +15,13 @@ import pytest
 import tensorflow as tf
 from reference_data import DATA
 
+from larq_melius import models
 from larq_melius.cli import cli
 from larq_melius.converters import import_weights
 from larq_melius.converters.export.verify import logits_model
-from larq_melius.converters.importers import bmxnet
 from larq_melius.converters.importers.bmxnet import bmxnet_to_keras, convert_bmxnet
 from larq_melius.converters.importers.mxnet_params import read_params
 from larq_melius.models.meliusnet import MeliusNet
-from larq_melius.models.registry import find_variant
 from larq_melius.models.resnet_e import ResNetE
 from larq_melius.reference_implementations import AUTHORS
 
@@ -151,8 +150,7 @@ def test_residual_networks_of_the_zoo_keep_the_padding(monkeypatch: pytest.Monke
     path = tmp_path / "residual.params"
     path.write_bytes(arrays["parameters"].tobytes())
 
-    variant = replace(find_variant("ResNetE18"), function=_residual)
-    monkeypatch.setattr(bmxnet, "find_variant", lambda name: variant)
+    monkeypatch.setattr(models, "ResNetE18", _residual)
     model = import_weights(path, "ResNetE18", input_shape=(8, 8, 1))
     assert {layer.pad_values for layer in model.layers if hasattr(layer, "pad_values")} <= {-1.0, 0.0}
     expected = build("residual", pad_value=-1.0)

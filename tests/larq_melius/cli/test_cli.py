@@ -1,6 +1,7 @@
 """The command line: what its commands print and write, and how mistakes end."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,37 @@ def test_summary_of_a_network_and_of_a_file(digits):
     assert facts["labels"] == 10
 
 
+def test_summary_in_words(digits):
+    lines = run("summary", "MeliusNetTiny", "--weights", "digits", "--blocks", cwd=digits).stdout.splitlines()
+    facts = dict(re.split(r"\s{2,}", line) for line in lines[: lines.index("")])
+    assert facts["binary MACs"] == "24,772,608"
+    assert facts["size (MiB)"] == "0.17"
+    assert facts["top-1 of these weights"] == "99.8%"
+    header, *blocks = [re.split(r"\s{2,}", line) for line in lines[lines.index("") + 1 :]]
+    assert header == ["BLOCK", "OUTPUT", "BINARY MACS", "32-BIT MACS", "PARAMETERS", "SIZE (KIB)"]
+    assert [row[0] for row in blocks] == [
+        *("stem", "stage1_block1", "stage1_block2", "transition1", "stage2_block1", "stage2_block2"),
+        *("final_bn", "predictions"),
+    ]
+    # 8x8 outputs of 64 channels, twice: from 64 channels and from 128 (paper, section 3.1).
+    assert blocks[1][1:3] == ["8 x 8 x 128", f"{8 * 8 * 64 * 9 * (64 + 128):,}"]
+    assert sum(int(row[2].replace(",", "")) for row in blocks) == 24_772_608
+    assert sum(int(row[4].replace(",", "")) for row in blocks) == 691_082
+
+
+def test_summary_has_the_papers_accuracy_of_the_papers_networks(digits):
+    facts = json.loads(run("summary", "ResNetE18", "--stem", "conv7x7", "--json", cwd=digits).stdout)
+    assert facts["paper_top1"] == 0.6
+    facts = json.loads(run("summary", "ResNetE18", "--input-size", 64, "--json", cwd=digits).stdout)
+    assert facts["paper_top1"] is None
+
+
+def test_blocks_of_a_tflite_file(digits):
+    result = run("summary", "digits.tflite", "--blocks", cwd=digits)
+    assert result.returncode == 2
+    assert "--blocks and --layers are for networks and Keras files" in result.stderr
+
+
 def test_list(tmp_path):
     result = run("list", "--json", cwd=tmp_path)
     assert result.stderr == ""
@@ -110,6 +142,14 @@ def test_list(tmp_path):
         "BinaryDenseNet37",
         "BinaryDenseNet45",
     ]
+
+
+def test_list_tells_which_stem_the_weights_are_for(tmp_path):
+    lines = run("list", cwd=tmp_path, env={"LARQ_MELIUS_HOME": str(tmp_path)}).stdout.splitlines()
+    rows = {row[0]: row[1:] for row in (re.split(r"\s{2,}", line) for line in lines)}
+    assert rows["MeliusNet22"] == ["grouped", "6.97 M", "3.88", "2.08e8", "63.6%", "imagenet (62.4%)"]
+    assert rows["BinaryDenseNet28"][-1] == "imagenet (conv7x7 stem, 60.9%)"
+    assert rows["MeliusNet42"][-1] == "none"
 
 
 @pytest.mark.slow
@@ -137,6 +177,7 @@ def test_tables(tmp_path):
         (("predict", "zero.tflite", "zero.png"), "not a TFLite flatbuffer"),
         (("predict", "digits.tflite"), "Missing argument"),
         (("tables", "5"), "'5' is not"),
+        (("list", "nothing*"), "No network matches 'nothing*'"),
         (("nonsense",), "No such command 'nonsense'"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
@@ -164,16 +205,3 @@ def test_traceback_on_request(tmp_path):
     result = run_process("--traceback", "summary", "MeliusNet99", cwd=tmp_path)
     assert "Traceback" in result.stderr
     assert result.returncode == 1
-
-
-def test_help_and_completion_do_without_tensorflow(tmp_path):
-    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
-    hidden = {"PYTHONPATH": str(tmp_path)}
-    result = run_process("--help", cwd=tmp_path, env=hidden)
-    assert result.returncode == 0
-    assert "export" in result.stdout
-    result = run_process(cwd=tmp_path, env={**hidden, "_LARQ_MELIUS_COMPLETE": "bash_source"})
-    assert "complete" in result.stdout
-    words = {"COMP_WORDS": "larq-melius ex", "COMP_CWORD": "1"}
-    result = run_process(cwd=tmp_path, env={**hidden, **words, "_LARQ_MELIUS_COMPLETE": "bash_complete"})
-    assert "export" in result.stdout

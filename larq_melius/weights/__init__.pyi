@@ -1,0 +1,11 @@
+from .loading import load_weights as load_weights
+from .packed import load_packed as load_packed
+from .packed import save_packed as save_packed
+from .records import WeightsRecord as WeightsRecord
+from .records import find_record as find_record
+from .records import list_records as list_records
+from .store import WeightsUnavailableError as WeightsUnavailableError
+from .store import cached_path as cached_path
+from .store import fetch as fetch
+from .store import is_intact as is_intact
+from .store import locate as locate
