@@ -23,6 +23,8 @@ _PERCENTILES = {
 }
 _WARMUP: dict[str, Any] = {"color": GRAY, "alpha": 0.12, "linewidth": 0}
 _MARKS = 8
+# Largest number of flips on an axis that has room for labels between the powers of ten.
+_WIDE = 300
 
 
 def flips_figure(runs: Sequence[Run], layers: Sequence[str] | None = None) -> "Figure":
@@ -45,7 +47,7 @@ def flips_figure(runs: Sequence[Run], layers: Sequence[str] | None = None) -> "F
     chosen = [_choose(run, layers) for run in runs]
     rows = max(len(each) for each in chosen)
     figure = Figure(figsize=(max(4.0 * len(runs), 6.5), 1.2 + 2.8 * rows), layout="constrained")
-    panels = figure.subplots(rows, len(runs), sharex="col", sharey="row", squeeze=False)
+    panels = figure.subplots(rows, len(runs), sharex="col", sharey=True, squeeze=False)
     for column, run in enumerate(runs):
         for place, axes in enumerate(panels[:, column]):
             # A run may count one layer only where another counts two.
@@ -57,8 +59,7 @@ def flips_figure(runs: Sequence[Run], layers: Sequence[str] | None = None) -> "F
         lowest = panels[len(chosen[column]) - 1, column]
         lowest.set_xlabel("epoch")
         lowest.tick_params(labelbottom=True)
-    for row in panels:
-        _scale_flips(next(axes for axes in row if axes.axison))
+    _scale_flips(panels)
     _explain(figure, warmup=any(run.recipe.warmup_epochs for run in runs))
     return figure
 
@@ -98,6 +99,14 @@ def _draw(axes: "Axes", run: Run, layer: str) -> None:
             markevery=(index * step // len(_PERCENTILES), step),
             label=column,
         )
+    if not any(row.p99 for row in rows):
+        axes.text(
+            *(0.5, 0.5, "In each epoch, at least 99%\nof the weights kept their sign."),
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color=GRAY,
+        )
     axes.set_title(f"{layer} ({rows[0].weights:,} weights)")
     axes.set_xlim(0, 1.02 * max(epochs[-1], 2))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10]))
@@ -105,14 +114,24 @@ def _draw(axes: "Axes", run: Run, layer: str) -> None:
         axes.axvspan(0, run.recipe.warmup_epochs, **_WARMUP)
 
 
-def _scale_flips(axes: "Axes") -> None:
-    """Shows hundreds of flips and the step from one to none, which is what stable weights are about."""
-    from matplotlib.ticker import StrMethodFormatter
+def _scale_flips(panels: Any) -> None:
+    """Gives all panels one scale, which shows hundreds of flips as well as the step from one flip to none."""
+    from matplotlib.ticker import NullFormatter, StrMethodFormatter, SymmetricalLogLocator
 
-    axes.set_yscale("symlog", linthresh=1, linscale=0.5)
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.set_ylim(-0.1, max(2.0, 1.2 * axes.get_ylim()[1]))
-    axes.set_ylabel("flips per weight in an epoch")
+    shown = [axes for axes in panels.flat if axes.axison]
+    top = max(2.0, 1.5 * max(max(line.get_ydata()) for axes in shown for line in axes.lines))
+    first = panels[0, 0]
+    first.set_yscale("symlog", linthresh=1, linscale=0.5)
+    first.set_ylim(-0.1, top)
+    # Without labels between the powers of ten, readers would take a short axis for a linear one.
+    labeled = (1.0, 2.0, 5.0) if top <= _WIDE else (1.0,)
+    for axes in shown:
+        axes.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=labeled))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_minor_locator(SymmetricalLogLocator(base=10, linthresh=1, subs=range(2, 10)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    for axes in panels[:, 0]:
+        axes.set_ylabel("sign flips of a weight\nin an epoch (log scale)")
 
 
 def _explain(figure: "Figure", *, warmup: bool) -> None:
@@ -127,7 +146,7 @@ def _explain(figure: "Figure", *, warmup: bool) -> None:
         handles.append(Patch(label="warm-up", **_WARMUP))
     figure.legend(
         handles=handles,
-        title="Percentiles of sign flips over the weights of a layer",
+        title="Percentiles over the weights of a layer",
         title_fontproperties={"weight": "bold", "size": 11},
         alignment="left",
         loc="outside upper left",

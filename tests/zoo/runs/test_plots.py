@@ -125,6 +125,23 @@ def test_flips_of_several_runs_share_their_scale() -> None:
     assert [axes.get_title("left").split("\n")[0] for axes in panels[:2]] == ["sgd", "adam"]
 
 
+def test_axis_of_flips_reads_as_a_logarithm_and_is_the_same_for_all_layers() -> None:
+    upper, lower = draw_flips(make_run()).axes
+    assert upper.get_ylim() == lower.get_ylim()
+    ticks = [tick for tick in upper.get_yticks() if 0 <= tick <= upper.get_ylim()[1]]
+    assert [upper.yaxis.get_major_formatter()(tick) for tick in ticks] == ["0", "1", "2", "5", "10", "20", "50"]
+    assert "log scale" in upper.get_ylabel()
+
+
+def test_layers_without_flips_say_so() -> None:
+    still = tuple(replace(row, p50=0, p75=0, p90=0, p95=0, p99=0) for row in make_run().flips)
+    for axes in draw_flips(replace(make_run(), flips=still)).axes:
+        assert [text.get_text() for text in axes.texts] == [
+            "In each epoch, at least 99%\nof the weights kept their sign."
+        ]
+    assert not any(axes.texts for axes in draw_flips(make_run()).axes)
+
+
 def test_flips_of_chosen_layers() -> None:
     (axes,) = draw_flips(make_run(), layers=["middle_conv"]).axes
     assert lines(axes)["p50"][1] == [2.0] * 12
