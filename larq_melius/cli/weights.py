@@ -210,7 +210,7 @@ def import_(source: Path, model: str, output: Path, stem: str | None, input_size
     click.echo(f"Wrote {output} ({output.stat().st_size:,} bytes).")
     if other_padding:
         click.echo(
-            "The model pads with -1, as it was trained. Neither the zoo's networks nor LceBconv2d can do that: load it "
+            "The model pads with -1, as it was trained. Neither the zoo's networks nor LceBconv2d can do that: use it "
             "with tf.keras.models.load_model; it cannot be exported or registered."
         )
         return
