@@ -11,6 +11,7 @@ def test_every_network_has_its_costs() -> None:
     assert list(COSTS) == list(VARIANTS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", COSTS)
 def test_costs_are_those_of_the_built_network(name: str, once: Once) -> None:
     # With the stem named as tests/larq_melius/analysis/test_operations.py names it, each network is built once.
