@@ -98,7 +98,9 @@ def train(
         if not is_chief(strategy):
             return
     best = max(log, key=lambda row: row.rank)
-    click.echo(f"Best: {best.val_top1:.2%} top-1, {best.val_top5:.2%} top-5, in epoch {best.epoch} of {len(log)}.")
+    # Among five classes or fewer, the right one is always among the best five.
+    top5 = f" {best.val_top5:.2%} top-5," if len(data.classes) > 5 else ""
+    click.echo(f"Best: {best.val_top1:.2%} top-1,{top5} in epoch {best.epoch} of {len(log)}.")
     click.echo(f"The network of that epoch is {folder / files.BEST}, the log {folder / files.LOG}.")
     # What a saved network does not tell about its classes and images.
     untold = ["--labels", folder / files.LABELS, *as_options(data.preprocessing, IMAGENET)]

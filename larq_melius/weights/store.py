@@ -23,6 +23,8 @@ from larq_melius.weights.records import WeightsRecord
 
 #: Attempts after the first one, for servers that are busy for a moment.
 RETRIES = 2
+#: Of a server's answers 400 to 499, those that another attempt may change: it waited too long, or was asked too often.
+PASSING = (408, 429)
 #: Seconds without an answer after which a server counts as gone.
 TIMEOUT = 30
 #: Bytes a second, on average and after a minute, below which a download is given up.
@@ -34,6 +36,10 @@ LARGEST = 1 << 30
 
 class WeightsUnavailableError(OSError):
     """A registered weight file that cannot be had."""
+
+
+class _FinalError(OSError):
+    """What another attempt at the same address would not change; pooch tries again after other errors."""
 
 
 def cached_path(record: WeightsRecord) -> Path:
@@ -111,7 +117,7 @@ def _get(record: WeightsRecord, source: str, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if _is_url(source):
         pooch.get_logger().setLevel("WARNING")
-        limits = {"response": lambda response, **_: _limit(response, record)}
+        limits = {"response": lambda response, **_: _check_response(response, record)}
         downloader = pooch.HTTPDownloader(
             progressbar=sys.stderr.isatty(), timeout=TIMEOUT, chunk_size=1 << 16, hooks=limits
         )
@@ -152,16 +158,20 @@ class _LimitedBody:
         while data := self._body.read1(amount, decode_content=decode_content):
             received += len(data)
             if received > self._most:
-                raise ValueError(f"the server sends more than the file's {self._most:,} bytes")
+                raise _FinalError(f"the server sends more than the file's {self._most:,} bytes")
             if time.monotonic() > self._until:
-                raise ValueError("the server sends too slowly")
+                raise _FinalError("the server sends too slowly")
             yield data
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._body, name)
 
 
-def _limit(response: requests.Response, record: WeightsRecord) -> None:
+def _check_response(response: requests.Response, record: WeightsRecord) -> None:
+    """Refuses an answer that will stay the same, and limits the body of others."""
+    status = response.status_code
+    if 400 <= status < 500 and status not in PASSING:
+        raise _FinalError(f"the server answers {status}")
     response.raw = _LimitedBody(response.raw, LARGEST if record.bytes is None else record.bytes)
 
 

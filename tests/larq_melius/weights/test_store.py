@@ -66,8 +66,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         data = self.server.data
         if way == "missing":
             self.send_error(404)
-        elif way == "busy" and len(self.server.requests) < 3:
-            self.send_error(503)
+        elif way in ("busy", "429") and len(self.server.requests) < 3:
+            self.send_error(int({"busy": "503"}.get(way, way)))
+        elif way in ("403", "410"):
+            self.send_error(int(way))
         elif way == "drip":
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
@@ -180,19 +182,25 @@ def assert_nothing_cached() -> None:
     assert [path for path in (cache_dir() / "weights").rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("way", ["fine", "slow", "busy", "moved", "gzip"])
+@pytest.mark.parametrize("way", ["fine", "slow", "busy", "429", "moved", "gzip"])
 def test_weights_by_tag_come_from_the_server_once(way, server, weights, model) -> None:
     register(weights, server.url(f"/{way}/{weights.name}"))
     assert_same(model, lm.get_model("MeliusNetTiny", weights="test", **ARGUMENTS))
     asked = len(server.requests)
-    assert asked == {"busy": 3, "moved": 2}.get(way, 1)
+    assert asked == {"busy": 3, "429": 3, "moved": 2}.get(way, 1)
     assert_same(model, lm.get_model("MeliusNetTiny", weights="test", **ARGUMENTS))
     assert len(server.requests) == asked
 
 
 @pytest.mark.parametrize(
     ("way", "reason"),
-    [("missing", "the server answers 404"), ("cut", "broke off"), ("wrong", "by its hash")],
+    [
+        ("missing", "the server answers 404"),
+        ("403", "the server answers 403"),
+        ("410", "the server answers 410"),
+        ("cut", "broke off"),
+        ("wrong", "by its hash"),
+    ],
 )
 def test_what_cannot_be_had_leaves_nothing(way, reason, server, weights) -> None:
     register(weights, server.url(f"/{way}/{weights.name}"))
@@ -200,14 +208,21 @@ def test_what_cannot_be_had_leaves_nothing(way, reason, server, weights) -> None
         lm.get_model("MeliusNetTiny", weights="test", **ARGUMENTS)
     assert "\n" not in str(error.value)
     assert server.url(f"/{way}/{weights.name}") in str(error.value)
+    assert len(server.requests) == (3 if way in ("cut", "wrong") else 1)
     assert_nothing_cached()
+
+
+def test_a_file_that_a_mirror_lacks_comes_from_its_own_address(server, weights, monkeypatch) -> None:
+    monkeypatch.setenv("LARQ_MELIUS_MIRROR", server.url("/missing"))
+    register(weights, server.url("/missing/x"), server.url("/fine/x"))
+    assert locate(record()).read_bytes() == weights.read_bytes()
+    assert server.requests == [f"/missing/{weights.name}", "/missing/x", "/fine/x"]
 
 
 @pytest.mark.parametrize("way", ["endless", "bomb"])
 @pytest.mark.parametrize("known", [True, False], ids=["size known", "size unknown"])
 def test_no_more_is_written_than_the_file_has(way, known, server, weights, monkeypatch) -> None:
     register(weights, server.url(f"/{way}/x"))
-    monkeypatch.setattr(store, "RETRIES", 0)
     if known:
         wanted = replace(record(), bytes=weights.stat().st_size)
     else:
@@ -239,7 +254,6 @@ def test_a_server_that_drips_is_given_up(server, weights, monkeypatch) -> None:
     register(weights, server.url("/drip/x"))
     monkeypatch.setattr(store, "PATIENCE", 0.5)
     monkeypatch.setattr(store, "SLOWEST", 1e9)
-    monkeypatch.setattr(store, "RETRIES", 0)
     with pytest.raises(WeightsUnavailableError, match="the server sends too slowly"):
         fetch(record())
     assert len(server.requests) == 1
