@@ -40,14 +40,14 @@ def ablation(
     """
     with one_line_errors():
         from larq_melius.zoo.ablations import find_ablation, run_ablation
-        from larq_melius.zoo.data import load_data
         from larq_melius.zoo.training.distribution import choose_strategy
+        from larq_melius.zoo.training.network import load_images
 
         cases = find_ablation(study)
         folder = output or Path("runs") / f"ablation-{study}-{dataset or 'imagenet2012'}"
         results = run_ablation(
             cases,
-            lambda recipe: load_data(recipe.dataset, data_dir=data_dir, image_size=recipe.image_size),
+            lambda recipe: load_images(recipe, data_dir),
             folder,
             dataset=dataset,
             settings=settings,

@@ -61,7 +61,6 @@ def train(
     short = [f"{name}={value}" for name, value in shortcuts.items() if value is not None]
     with one_line_errors():
         from larq_melius.preprocessing import IMAGENET
-        from larq_melius.zoo.data import load_data
         from larq_melius.zoo.recipes import load_recipe, preset_name
         from larq_melius.zoo.runs import files
         from larq_melius.zoo.training.distribution import (
@@ -71,6 +70,7 @@ def train(
             is_chief,
         )
         from larq_melius.zoo.training.interruption import TrainingStopped
+        from larq_melius.zoo.training.network import load_images
         from larq_melius.zoo.training.trainer import train as train_network
 
         chosen = load_recipe(recipe, dataset=dataset, settings=[*settings, *short])
@@ -81,7 +81,7 @@ def train(
         strategy = choose_strategy(devices)
         name = preset_name(recipe) or Path(recipe).stem
         folder = output or Path("runs") / f"{name}-{chosen.dataset.replace(':', '-')}"
-        data = load_data(chosen.dataset, data_dir=data_dir, image_size=chosen.image_size)
+        data = load_images(chosen, data_dir)
         try:
             log = train_network(
                 chosen,

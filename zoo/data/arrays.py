@@ -54,9 +54,8 @@ def load_digits(image_size: int | None) -> ImageDataset:
     )
 
 
-def load_synthetic(image_size: int | None) -> ImageDataset:
+def load_synthetic(side: int) -> ImageDataset:
     """Creates random RGB images of random classes, to measure training speed without reading files."""
-    side = image_size or 224
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (_SYNTHETIC_IMAGES, side, side, 3), "uint8")
     sizes = {"train": 1024, "validation": 128}

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from larq_melius.preprocessing import IMAGENET
 from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard, find_corrupt_position, readable_names
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
 _VALIDATION = ("validation", "val", "test")
+#: Images of a folder that are looked at to find out whether all have one size.
+_SAMPLE = 64
 
 
 class FolderSource:
@@ -22,14 +25,19 @@ class FolderSource:
 
     def __init__(self, splits: dict[str, tuple[list[str], list[int]]]) -> None:
         self._splits = splits
+        # Shared by all epochs, which differ in their order alone.
+        self._tensors = {
+            split: (tf.constant(paths), tf.constant(labels, tf.int64)) for split, (paths, labels) in splits.items()
+        }
 
     def examples(self, split: str, seed: tuple[int, int] | None, files: Shard) -> tf.data.Dataset:
-        paths, labels = self._splits[split]
+        paths, labels = self._tensors[split]
         own = np.arange(len(paths))[files.index :: files.count]
         order = own if seed is None else np.random.default_rng(seed).permutation(own)
-        slices = np.asarray(paths)[order], np.asarray(labels, "int64")[order]
-        return tf.data.Dataset.from_tensor_slices(slices).map(
-            lambda path, label: (tf.io.read_file(path), label), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        return tf.data.Dataset.from_tensor_slices(order).map(
+            lambda index: (tf.io.read_file(paths[index]), labels[index]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
 
     def find_corrupt_example(self, split: str) -> str | None:
@@ -38,11 +46,11 @@ class FolderSource:
         return None if position is None else f"{paths[position]} is not an image that can be read"
 
 
-def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageDataset:
+def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None, usual_size: int) -> ImageDataset:
     """Loads the images of ``data_dir/train/CLASS/`` and ``data_dir/validation/CLASS/`` (or ``val``, or ``test``).
 
     If there is a validation folder, ``data_dir/test/CLASS/`` is the test split. Classes named by ImageNet's WordNet ids
-    get its names and order.
+    get its names and order. The arguments are those of ``load_data``.
 
     Raises:
         OSError: If a folder cannot be read.
@@ -61,9 +69,23 @@ def load_folder(data_dir: str | os.PathLike[str] | None, image_size: int | None)
     for folder in folders.values():
         _check_classes(folder, names, folders["train"])
     splits = {split: _images(folder, names) for split, folder in folders.items()}
-    side = image_size or 224
+    side = image_size or min(_common_side(splits["train"][0]) or usual_size, usual_size)
     sizes = {split: len(paths) for split, (paths, _) in splits.items()}
     return ImageDataset("folder", readable_names(names), (side, side, 3), IMAGENET, sizes, FolderSource(splits))
+
+
+def _common_side(paths: list[str]) -> int | None:
+    """The side of the images if they are squares of one size, as far as a sample over all classes tells."""
+    found = set()
+    for path in paths[:: -(-len(paths) // _SAMPLE)]:
+        try:
+            with Image.open(path) as image:
+                found.add(image.size)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            # Training tells of the images that cannot be read.
+            continue
+    sides = found.pop() if len(found) == 1 else (0, 1)
+    return sides[0] if sides[0] == sides[1] else None
 
 
 def _class_folders(folder: Path) -> list[str]:

@@ -8,6 +8,8 @@ from larq_melius.zoo.data.image_dataset import WHOLE, ImageDataset, Shard
 
 _SHARDINGS = ("examples", "files")
 _LARGEST_SEED = 2**31 - 1
+#: Bytes of batches that are prepared ahead; by default, tf.data takes half of the machine's memory.
+_AHEAD = 2 << 30
 
 
 def training_batches(
@@ -156,6 +158,7 @@ def _checked(labels: tf.Tensor, data: ImageDataset) -> tf.Tensor:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
+    options.autotune.ram_budget = _AHEAD
     # Examples are sharded above.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options

@@ -98,8 +98,12 @@ class TfdsSource:
         )
 
 
-def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: int | None) -> ImageDataset:
+def load_tfds(
+    name: str, data_dir: str | os.PathLike[str] | None, image_size: int | None, usual_size: int
+) -> ImageDataset:
     """Loads a data set of tensorflow-datasets, after downloading and preparing it if necessary.
+
+    The arguments are those of ``load_data``.
 
     Raises:
         ImportError: If tensorflow-datasets is not installed.
@@ -112,7 +116,7 @@ def load_tfds(name: str, data_dir: str | os.PathLike[str] | None, image_size: in
     height, width, channels = builder.info.features["image"].shape
     splits = _splits(builder, name)
     sizes = {split: builder.info.splits[own].num_examples for split, own in splits.items()}
-    side = image_size or (height if height is not None and height == width else 224)
+    side = image_size or (height if height is not None and height == width else usual_size)
     preprocessing = _PREPROCESSING.get(builder.name) or _usual_preprocessing(channels)
     classes = readable_names(builder.info.features["label"].names)
     return ImageDataset(name, classes, (side, side, channels), preprocessing, sizes, TfdsSource(builder, splits))

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,12 @@ from larq_melius.zoo.runs.log import EpochLog, LayerFlips
 # Short enough for a lively progress bar and a quick stop, long enough to make the overhead of a call negligible.
 _SECONDS_PER_CALL = 1.0
 _STEPS_OF_A_CLUSTER = 10
+#: Seconds between two lines about an epoch where there is no terminal, so that a log file shows life.
+_SECONDS_BETWEEN_LINES = 60.0
 
 
 class Progress:
-    """Shows a progress bar for each epoch on a terminal, and a line per epoch elsewhere; both on stderr.
+    """Shows a progress bar for each epoch on a terminal, and elsewhere a line a minute and one per epoch; on stderr.
 
     Args:
         epochs: Number of epochs of the run.
@@ -34,6 +37,9 @@ class Progress:
         self._batch_size = batch_size
         self._shown = shown
         self._bar: tqdm | None = None
+        self._epoch = self._done = self._done_before = 0
+        self._started = 0.0
+        self._last_line = -math.inf
 
     def __enter__(self) -> "Progress":
         return self
@@ -46,6 +52,8 @@ class Progress:
     def start(self, epoch: int, done: int) -> None:
         """Starts an epoch (counted from 1) of which an earlier process has already run ``done`` steps."""
         self._close()
+        self._epoch, self._done, self._done_before = epoch, done, done
+        self._started = time.monotonic()
         self._bar = tqdm(
             desc=f"Epoch {epoch}/{self._epochs}",
             total=self._steps * self._batch_size,
@@ -62,6 +70,15 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(f"loss {loss:.3f}, top-1 {top1:.1%}", refresh=False)
             self._bar.update(steps * self._batch_size)
+        self._done += steps
+        now = time.monotonic()
+        if self._shown and not sys.stderr.isatty() and now >= self._last_line + _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            seconds_a_step = (now - self._started) / (self._done - self._done_before)
+            self.say(
+                f"Epoch {self._epoch}/{self._epochs}: {self._done:,} of {self._steps:,} steps, loss {loss:.4f}, top-1 "
+                f"{top1:.2%}; {_duration((self._steps - self._done) * seconds_a_step)} left of the epoch"
+            )
 
     def finish(self, row: EpochLog, seconds_left: float) -> None:
         """Ends an epoch and prints its results."""
@@ -79,6 +96,7 @@ class Progress:
         """Prints a line above the bar."""
         if self._shown:
             tqdm.write(line, file=sys.stderr)
+            sys.stderr.flush()
 
     def _close(self) -> None:
         if self._bar is not None:

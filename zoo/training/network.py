@@ -1,6 +1,7 @@
 """Builds the network that a recipe trains, in its precision."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -10,11 +11,14 @@ import tensorflow as tf
 from larq_melius.models import MeliusNet, ResNetE
 from larq_melius.models.model_builder import MIN_SIZE
 from larq_melius.models.registry import find_variant
-from larq_melius.zoo.data import ImageDataset
+from larq_melius.zoo.data import ImageDataset, load_data
 from larq_melius.zoo.recipes.recipe import Recipe
 from larq_melius.zoo.training.substitutions import pad_with_zeros, quantize_as, split_groups, substitute
 
 _BUILDERS = {"MeliusNet": MeliusNet, "ResNetE": ResNetE}
+
+#: Sides of images that differ in size, in pixels. The thumbnail stem is for those under 50: CIFAR's have 32.
+_USUAL_SIZE = {"thumbnail": 32, "grouped": 224, "conv7x7": 224}
 
 
 @contextlib.contextmanager
@@ -48,6 +52,26 @@ def network_stem(recipe: Recipe, data: ImageDataset) -> str:
     # As the authors' code does.
     if min(data.input_shape[:2]) < 50:
         return "thumbnail"
+    return _usual_stem(recipe)
+
+
+def load_images(recipe: Recipe, data_dir: str | os.PathLike[str] | None = None) -> ImageDataset:
+    """Loads the recipe's data set, with images of the size that suits the network unless the recipe names one.
+
+    Raises:
+        ImportError: If a package of the extra ``train`` is missing.
+        OSError: If the data set cannot be read or downloaded.
+        ValueError: If there is no such network or data set, or it does not consist of images with one class each.
+    """
+    return load_data(
+        recipe.dataset,
+        data_dir=data_dir,
+        image_size=recipe.image_size,
+        usual_size=_USUAL_SIZE[recipe.stem or _usual_stem(recipe)],
+    )
+
+
+def _usual_stem(recipe: Recipe) -> str:
     return "grouped" if recipe.architecture is not None else find_variant(recipe.model).stem
 
 

@@ -23,6 +23,7 @@ from larq_melius.zoo.training.checkpoints import Checkpoints
 from larq_melius.zoo.training.distillation import load_teacher
 from larq_melius.zoo.training.distribution import is_chief, worker_count
 from larq_melius.zoo.training.interruption import StopRequest, TrainingStopped, explained_failures
+from larq_melius.zoo.training.memory import check_memory, in_gib, step_memory
 from larq_melius.zoo.training.monitoring import Progress, StepsPerExecution, TensorBoard
 from larq_melius.zoo.training.network import (
     average_batchnorm_statistics,
@@ -163,6 +164,9 @@ class _Run:
         tf.keras.utils.set_random_seed(recipe.seed)
         with self._strategy.scope():
             self._model = training_network(recipe, data)
+            # Where a GPU's memory is too small, TensorFlow says so; the system ends a process that fills the machine's.
+            if not tf.config.list_physical_devices("GPU"):
+                check_memory(self._model, recipe.batch_size // worker_count())
             self._optimizer = optimizer_for(recipe, self._rate)
             self._optimizer.build(self._model.trainable_variables)
             self._flips = FlipCounter(self._model, recipe.flips)
@@ -181,6 +185,7 @@ class _Run:
         if self._chief:
             self._checkpoints.clean()
         display = Progress(self._recipe.epochs, self._epoch_steps, self._recipe.batch_size, shown=self._chief)
+        display.say(self._plan())
         saved = self._checkpoints.restore(_RunProgress.from_dict, display.say) if resume else None
         if saved is not None:
             self._progress = saved
@@ -192,6 +197,17 @@ class _Run:
                 row = self._finish_epoch(board)
                 display.finish(row, (self._recipe.epochs - row.epoch) * row.seconds)
         return self._progress.log
+
+    def _plan(self) -> str:
+        """What is about to be trained, in one line."""
+        recipe, data, replicas = self._recipe, self._data, self._strategy.num_replicas_in_sync
+        memory = step_memory(self._model, recipe.batch_size // replicas)
+        height, width = data.input_shape[:2]
+        return (
+            f"Training {network_name(recipe)} with the {network_stem(recipe, data)} stem on {data.sizes['train']:,} "
+            f"images at {height}x{width} pixels: {self._epoch_steps:,} steps of {recipe.batch_size} an epoch, each of "
+            f"which takes about {in_gib(memory)} of memory" + (" a device." if replicas > 1 else ".")
+        )
 
     def _train_epoch(self, display: Progress, board: TensorBoard) -> None:
         progress = self._progress

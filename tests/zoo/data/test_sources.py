@@ -18,6 +18,7 @@ from larq_melius.weights import find_record
 from larq_melius.zoo.data import Shard, evaluation_batches, load_data
 from larq_melius.zoo.recipes import load_recipe
 from larq_melius.zoo.training.interruption import explained_failures
+from larq_melius.zoo.training.network import load_images, network_stem
 from larq_melius.zoo.training.trainer import train
 
 PHOTOS = Path(larq_melius.__file__).parent / "data"
@@ -72,6 +73,47 @@ def test_hosts_read_the_same_files_in_every_epoch(folder) -> None:
         for epoch in (1, 2)
     ]
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "usual", "side"),
+    [
+        ([(28, 28)] * 3, 224, 28),
+        ([(28, 28)] * 3, 32, 28),
+        ([(64, 64)] * 3, 32, 32),
+        ([(300, 300)] * 3, 224, 224),
+        ([(28, 28), (28, 28), (28, 30)], 224, 224),
+        ([(90, 60)] * 3, 32, 32),
+        ([(28, 28), None, (28, 28)], 224, 28),
+        ([None] * 3, 224, 224),
+    ],
+)
+def test_images_of_a_folder_are_not_enlarged(sizes, usual, side, tmp_path) -> None:
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            for number, size in enumerate(sizes):
+                path = tmp_path / split / name / f"{number}.png"
+                path.write_bytes(b"") if size is None else Image.new("L", size).save(path)
+    data = load_data("folder", data_dir=tmp_path, usual_size=usual)
+    assert data.input_shape == (side, side, 3)
+    assert load_data("folder", data_dir=tmp_path, image_size=48, usual_size=usual).input_shape == (48, 48, 3)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "settings", "shape", "stem"),
+    [
+        ("MeliusNetTiny", [], (32, 32, 3), "thumbnail"),
+        ("MeliusNet22", [], (224, 224, 3), "grouped"),
+        ("NaiveNet17", [], (224, 224, 3), "conv7x7"),
+        ("MeliusNet22", ["stem=thumbnail"], (32, 32, 3), "thumbnail"),
+        ("MeliusNetTiny", ["image_size=64"], (64, 64, 3), "thumbnail"),
+    ],
+)
+def test_images_of_many_sizes_get_that_of_the_network(recipe, settings, shape, stem, folder) -> None:
+    chosen = load_recipe(recipe, dataset="folder", settings=settings)
+    data = load_images(chosen, folder)
+    assert (data.input_shape, network_stem(chosen, data)) == (shape, stem)
 
 
 def test_folder_with_a_test_part(folder) -> None:
