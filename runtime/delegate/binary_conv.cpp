@@ -17,6 +17,19 @@ struct ChannelBlock {
   int64_t weights_offset;
 };
 
+// Some of the taps and channels that a sum has.
+struct Part {
+  std::vector<Segment> segments;
+  int64_t weights_offset;
+};
+
+// Bytes of a filter that stay in the nearest cache, beside the map and the sums.
+constexpr int64_t kMaxPartBytes = 20 << 10;
+// Kernels take units in groups of three at most.
+constexpr int64_t kUnitGroup = 3;
+// Pixels whose sums and outputs stay in the nearest caches.
+constexpr int64_t kMaxPixels = 64;
+
 // For SAME padding with 0: which filter rows (or columns) lie inside of the map, for each output row (or column).
 struct InsideRanges {
   // Distinct ranges [first, second).
@@ -64,12 +77,12 @@ class BinaryConv : public Executable {
 
   void Run(const RunContext& context) const override {
     if (!reads_map_) FillMap(context);
-    const int64_t pixels = out_shape_[0] * out_shape_[1] * out_shape_[2];
-    // Some eight shares of the smallest maps, so that a few threads all have work; at most some 64 pixels, whose sums
-    // and outputs stay in the nearest cache.
-    const int64_t tile = kernels_.pixel_tile;
-    const int64_t grain = tile * std::min(DivideRoundingUp(64, tile), std::max<int64_t>(1, pixels / (8 * tile)));
-    context.Parallel(pixels, grain, [&](int64_t begin, int64_t end) { ComputePixels(context, begin, end); });
+    const int64_t spans = out_shape_[0] * out_shape_[1] * row_spans();
+    // Some eight shares of the smallest maps, so that a few threads all have work.
+    const int64_t tile = kernels_.span_tile;
+    const int64_t most = kMaxPixels / kernels_.unit_pixels / tile;
+    const int64_t grain = tile * std::min(most, std::max<int64_t>(1, spans / (8 * tile)));
+    context.Parallel(spans, grain, [&](int64_t begin, int64_t end) { ComputeSpans(context, begin, end); });
   }
 
   std::string Describe() const override {
@@ -80,25 +93,57 @@ class BinaryConv : public Executable {
  private:
   int64_t units_per_word() const { return kWordBits / kernels_.unit_channels; }
   int64_t group_units() const { return conv_.words * units_per_word(); }
+  int64_t row_spans() const { return DivideRoundingUp(out_shape_[2], kernels_.unit_pixels); }
 
   void MakeSegments() {
     const Options& options = instruction_.options;
     const bool whole_rows = instruction_.groups == 1 && options.dilation_width == 1;
-    segments_.resize(static_cast<size_t>(instruction_.groups));
     for (int64_t group = 0; group < instruction_.groups; ++group) {
+      std::vector<Segment> segments;
       for (int64_t y = 0; y < conv_.filter_height; ++y) {
         const int64_t row = y * options.dilation_height * map_.row_bytes();
         if (whole_rows) {
-          segments_[0].push_back({row, conv_.filter_width * group_units()});
+          segments.push_back({row, conv_.filter_width * group_units()});
           continue;
         }
         for (int64_t x = 0; x < conv_.filter_width; ++x) {
           const int64_t offset =
-              row + x * options.dilation_width * map_.pixel_bytes() + group * group_units() * kernels_.unit_bytes;
-          segments_[static_cast<size_t>(group)].push_back({offset, group_units()});
+              row + x * options.dilation_width * map_.pixel_bytes() + group * group_units() * kernels_.map_unit_bytes;
+          segments.push_back({offset, group_units()});
         }
       }
+      parts_.push_back(Split(segments));
     }
+  }
+
+  // Parts of about one size, whose filters fit into the nearest cache, of segments as short as the kernel needs them.
+  std::vector<Part> Split(const std::vector<Segment>& segments) const {
+    const auto share = [](int64_t units, int64_t most) {
+      const int64_t count = DivideRoundingUp(units, most);
+      return std::min(most, DivideRoundingUp(DivideRoundingUp(units, count), kUnitGroup) * kUnitGroup);
+    };
+    int64_t units = 0;
+    for (const Segment& segment : segments) units += segment.units;
+    const int64_t unit_bytes = kChannelBlock * kernels_.unit_bytes;
+    const int64_t part_units = share(units, kMaxPartBytes / unit_bytes);
+    std::vector<Part> parts;
+    int64_t room = 0;
+    int64_t done = 0;
+    for (Segment segment : segments) {
+      while (segment.units > 0) {
+        if (room == 0) {
+          parts.push_back({{}, done * unit_bytes});
+          room = part_units;
+        }
+        const int64_t taken = std::min({room, segment.units, share(segment.units, kernels_.segment_units)});
+        parts.back().segments.push_back({segment.offset, taken});
+        segment.offset += taken * kernels_.map_unit_bytes;
+        segment.units -= taken;
+        room -= taken;
+        done += taken;
+      }
+    }
+    return parts;
   }
 
   void PackFilter() {
@@ -222,14 +267,6 @@ class BinaryConv : public Executable {
     });
   }
 
-  const uint8_t* PixelAddress(const uint8_t* map, int64_t pixel) const {
-    const int64_t x = pixel % out_shape_[2];
-    const int64_t y = pixel / out_shape_[2] % out_shape_[1];
-    const int64_t image = pixel / (out_shape_[2] * out_shape_[1]);
-    return map + (image * map_.height + y * instruction_.options.stride_height) * map_.row_bytes() +
-           x * instruction_.options.stride_width * map_.pixel_bytes();
-  }
-
   // Where the corrections of an output pixel begin.
   size_t CorrectionOffset(int64_t pixel) const {
     const size_t column = static_cast<size_t>(columns_.of_output[static_cast<size_t>(pixel % out_shape_[2])]);
@@ -237,26 +274,66 @@ class BinaryConv : public Executable {
     return (row * columns_.ranges.size() + column) * static_cast<size_t>(conv_.channels_out);
   }
 
-  void ComputePixels(const RunContext& context, int64_t begin, int64_t end) const {
+  // Calls `function(number, row, x)` for the spans from `begin` to `end`, with the row and column of their first
+  // pixels.
+  template <typename Function>
+  void ForSpans(int64_t begin, int64_t end, const Function& function) const {
+    int64_t row = begin / row_spans();
+    int64_t x = begin % row_spans() * kernels_.unit_pixels;
+    for (int64_t number = 0; number < end - begin; ++number) {
+      function(number, row, x);
+      x += kernels_.unit_pixels;
+      if (x >= out_shape_[2]) {
+        x = 0;
+        ++row;
+      }
+    }
+  }
+
+  // Calls `function(number, pixel)` for the pixels of these spans, with their numbers among the sums.
+  template <typename Function>
+  void ForPixels(int64_t begin, int64_t end, const Function& function) const {
+    ForSpans(begin, end, [&](int64_t number, int64_t row, int64_t x) {
+      for (int64_t i = 0; i < kernels_.unit_pixels && x + i < out_shape_[2]; ++i) {
+        function(number * kernels_.unit_pixels + i, row * out_shape_[2] + x + i);
+      }
+    });
+  }
+
+  void ComputeSpans(const RunContext& context, int64_t begin, int64_t end) const {
     const uint8_t* map =
         reads_map_ ? context.value<const uint8_t>(instruction_.inputs[0]) : context.scratch<const uint8_t>();
-    if (output_type_ == Type::kInt32) {
-      std::memset(context.value<uint32_t>(instruction_.output) + begin * out_shape_[3], 0,
-                  static_cast<size_t>((end - begin) * out_shape_[3]) * sizeof(uint32_t));
-    }
-    for (const ChannelBlock& block : blocks_) {
-      const std::vector<Segment>& segments = segments_[static_cast<size_t>(block.group)];
-      for (int64_t first = begin; first < end; first += kernels_.pixel_tile) {
-        const int64_t count = std::min<int64_t>(kernels_.pixel_tile, end - first);
-        const uint8_t* pixels[kMaxPixelTile];
-        for (int64_t i = 0; i < kernels_.pixel_tile; ++i) {
-          pixels[i] = PixelAddress(map, first + std::min(i, count - 1));
-        }
-        alignas(kAlignment) int32_t sums[kMaxPixelTile * kChannelBlock];
-        kernels_.accumulate({pixels, segments.data(), static_cast<int64_t>(segments.size()),
-                             weights_.data() + block.weights_offset, sums});
-        for (int64_t i = 0; i < count; ++i) Write(context, block, sums + i * kChannelBlock, first + i);
+    const uint8_t* spans[kMaxPixels];
+    const int64_t row_bytes = instruction_.options.stride_height * map_.row_bytes();
+    const int64_t column_bytes = instruction_.options.stride_width * map_.pixel_bytes();
+    const uint8_t* row_address = nullptr;
+    ForSpans(begin, end, [&](int64_t number, int64_t row, int64_t x) {
+      if (number == 0 || x == 0) {
+        row_address = map + row / out_shape_[1] * map_.height * map_.row_bytes() + row % out_shape_[1] * row_bytes;
       }
+      spans[number] = row_address + x * column_bytes;
+    });
+    const int64_t count = end - begin;
+    // The last one again, for a whole tile.
+    for (int64_t i = count; i % kernels_.span_tile != 0; ++i) spans[i] = spans[count - 1];
+    if (output_type_ == Type::kInt32) {
+      ForPixels(begin, end, [&](int64_t, int64_t pixel) {
+        std::memset(context.value<uint32_t>(instruction_.output) + pixel * out_shape_[3], 0,
+                    static_cast<size_t>(out_shape_[3]) * sizeof(uint32_t));
+      });
+    }
+    alignas(kAlignment) int32_t sums[kMaxPixels * kChannelBlock];
+    const int64_t span_sums = kernels_.unit_pixels * kChannelBlock;
+    for (const ChannelBlock& block : blocks_) {
+      for (const Part& part : parts_[static_cast<size_t>(block.group)]) {
+        for (int64_t i = 0; i < count; i += kernels_.span_tile) {
+          kernels_.accumulate({spans + i, part.segments.data(), static_cast<int64_t>(part.segments.size()),
+                               weights_.data() + block.weights_offset + part.weights_offset, part.weights_offset != 0,
+                               sums + i * span_sums});
+        }
+      }
+      ForPixels(begin, end,
+                [&](int64_t number, int64_t pixel) { Write(context, block, sums + number * kChannelBlock, pixel); });
     }
   }
 
@@ -308,7 +385,7 @@ class BinaryConv : public Executable {
   // 0 where nothing is added.
   int64_t summand_stride_ = 0;
   Type output_type_;
-  std::vector<std::vector<Segment>> segments_;  // of each group
+  std::vector<std::vector<Part>> parts_;  // of each group
   std::vector<ChannelBlock> blocks_;
   AlignedBuffer<uint8_t> weights_;
   AlignedBuffer<float> multiplier_;

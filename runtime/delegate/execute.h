@@ -68,6 +68,10 @@ class CompiledProgram {
   void Run(ThreadPool& pool, int threads, const std::map<int, void*>& external);
   // From now on, measures the time of each instruction.
   void Profile() { least_nanoseconds_.assign(executables_.size(), 0); }
+  // The least time that an instruction took in any run that was measured, 0 without.
+  int64_t LeastNanoseconds(size_t instruction) const {
+    return least_nanoseconds_.empty() ? 0 : least_nanoseconds_[instruction];
+  }
   // The plan as text, one instruction a line, each with the least time that it took in any run that was measured.
   std::string Dump() const;
 

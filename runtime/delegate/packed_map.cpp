@@ -20,6 +20,7 @@ PackedMap PackedMapOf(const Program& program, const Instruction& conv, const Ker
   map.inner_width = in[2];
   map.pad_top = conv.window.pad_top;
   map.pad_left = conv.window.pad_left;
+  map.stride = options.stride_width;
   CheckedProduct(CheckedProduct(map.batch, map.height), CheckedProduct(map.width, map.pixel_bytes()));
   return map;
 }

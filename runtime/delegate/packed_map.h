@@ -25,8 +25,11 @@ struct PackedMap {
   int64_t inner_width = 0;
   int64_t pad_top = 0;
   int64_t pad_left = 0;
+  // From a pixel to the one that the next output pixel meets.
+  int64_t stride = 1;
 
-  int64_t pixel_bytes() const { return pixel_words * kWordBits / kernels->unit_channels * kernels->unit_bytes; }
+  int64_t pixel_units() const { return pixel_words * kWordBits / kernels->unit_channels; }
+  int64_t pixel_bytes() const { return pixel_units() * kernels->map_unit_bytes; }
   int64_t row_bytes() const { return width * pixel_bytes(); }
   int64_t rows() const { return batch * height; }
   int64_t bytes() const { return rows() * row_bytes(); }
@@ -34,7 +37,8 @@ struct PackedMap {
   bool operator==(const PackedMap& other) const {
     return kernels == other.kernels && batch == other.batch && height == other.height && width == other.width &&
            pixel_words == other.pixel_words && inner_height == other.inner_height && inner_width == other.inner_width &&
-           pad_top == other.pad_top && pad_left == other.pad_left;
+           pad_top == other.pad_top && pad_left == other.pad_left &&
+           (stride == other.stride || kernels->unit_pixels == 1);
   }
 
   // Writes a row: zeros in the padding, and for the pixels inside `fill(image, y, count, units)`, which gives the units
@@ -53,6 +57,7 @@ struct PackedMap {
     fill(row / height, y, inside, target + left * pixel_bytes());
     std::memset(target + (left + inside) * pixel_bytes(), 0,
                 static_cast<size_t>((width - left - inside) * pixel_bytes()));
+    if (kernels->unit_pixels > 1) kernels->join(target, width * pixel_units(), stride * pixel_units());
   }
 };
 

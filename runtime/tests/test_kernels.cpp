@@ -55,32 +55,46 @@ void TestPackBytes(const Kernels& kernels) {
   }
 }
 
-// Segments of random words against a filter of random words, through expand and accumulate.
+// Segments of random words against a filter of random words, through expand, join and accumulate.
 void TestAccumulate(const Kernels& kernels) {
   Random random(6);
   const int units_per_word = kWordBits / kernels.unit_channels;
   for (int round = 0; round < 60; ++round) {
     const int64_t words = random.Integer(1, round % 10 == 0 ? 700 : 40);
     const int64_t split = random.Integer(0, words);
-    std::vector<std::vector<uint32_t>> pixels(static_cast<size_t>(kernels.pixel_tile));
+    // Of each span: its pixels, of two segments with a gap of three words between them.
+    const int64_t pixel_words = words + 3;
+    const int64_t stride = random.Integer(1, 3);
+    std::vector<std::vector<uint32_t>> pixels;
     std::vector<AlignedBuffer<uint8_t>> maps;
     std::vector<const uint8_t*> addresses;
-    const size_t word_bytes = static_cast<size_t>(units_per_word * kernels.unit_bytes);
-    for (std::vector<uint32_t>& pixel : pixels) {
-      for (int64_t w = 0; w < words; ++w) pixel.push_back(round == 0 ? ~0u : random.Word());
-      maps.emplace_back(static_cast<size_t>(words + 3) * word_bytes);
-      // Two segments with a gap of three words between them.
-      uint8_t* map = maps.back().data();
-      kernels.expand(pixel.data(), split, map);
-      kernels.expand(pixel.data() + split, words - split, map + static_cast<size_t>(split + 3) * word_bytes);
-      addresses.push_back(map);
+    for (int span = 0; span < kernels.span_tile; ++span) {
+      const int64_t row_words = (1 + (kernels.unit_pixels - 1) * stride) * pixel_words;
+      std::vector<uint32_t> row(static_cast<size_t>(row_words));
+      for (uint32_t& word : row) word = round == 0 ? ~0u : random.Word();
+      maps.emplace_back(static_cast<size_t>(row_words * units_per_word * kernels.map_unit_bytes));
+      kernels.expand(row.data(), row_words, maps.back().data());
+      if (kernels.unit_pixels > 1) {
+        kernels.join(maps.back().data(), row_words * units_per_word, stride * pixel_words * units_per_word);
+      }
+      addresses.push_back(maps.back().data());
+      for (int pixel = 0; pixel < kernels.unit_pixels; ++pixel) {
+        pixels.emplace_back(row.begin() + pixel * stride * pixel_words,
+                            row.begin() + pixel * stride * pixel_words + words + 3);
+        pixels.back().erase(pixels.back().begin() + split, pixels.back().begin() + split + 3);
+      }
     }
-    const std::vector<Segment> segments = {
-        {0, split * units_per_word},
-        {(split + 3) * units_per_word * kernels.unit_bytes, (words - split) * units_per_word}};
+    std::vector<Segment> segments;
+    for (int64_t unit = 0; unit < words * units_per_word; unit += segments.back().units) {
+      const int64_t end = unit < split * units_per_word ? split * units_per_word : words * units_per_word;
+      const int64_t at_most = std::min(kernels.segment_units, end - unit);
+      const int64_t units = round == 0 ? at_most : random.Integer(1, at_most);
+      segments.push_back(
+          {(unit < split * units_per_word ? unit : unit + 3 * units_per_word) * kernels.map_unit_bytes, units});
+    }
 
     std::vector<std::vector<uint32_t>> filters(kChannelBlock);
-    AlignedBuffer<uint8_t> weights(static_cast<size_t>(words) * word_bytes * kChannelBlock);
+    AlignedBuffer<uint8_t> weights(static_cast<size_t>(words * units_per_word * kernels.unit_bytes) * kChannelBlock);
     for (size_t c = 0; c < filters.size(); ++c) {
       for (int64_t w = 0; w < words; ++w) filters[c].push_back(round == 0 ? 0 : random.Word());
       for (int64_t unit = 0; unit < words * units_per_word; ++unit) {
@@ -92,8 +106,14 @@ void TestAccumulate(const Kernels& kernels) {
             &bits, static_cast<size_t>(kernels.unit_bytes));
       }
     }
-    alignas(64) int32_t sums[kMaxPixelTile * kChannelBlock];
-    kernels.accumulate({addresses.data(), segments.data(), 2, weights.data(), sums});
+    alignas(64) int32_t sums[kMaxSpanTile * kMaxUnitPixels * kChannelBlock];
+    // In two calls.
+    const int64_t half = static_cast<int64_t>(segments.size()) / 2;
+    int64_t done = 0;
+    for (int64_t s = 0; s < half; ++s) done += segments[static_cast<size_t>(s)].units;
+    if (half > 0) kernels.accumulate({addresses.data(), segments.data(), half, weights.data(), false, sums});
+    kernels.accumulate({addresses.data(), segments.data() + half, static_cast<int64_t>(segments.size()) - half,
+                        weights.data() + done * kChannelBlock * kernels.unit_bytes, half > 0, sums});
     for (size_t p = 0; p < pixels.size(); ++p) {
       for (size_t c = 0; c < filters.size(); ++c) {
         int32_t expected = 0;
@@ -149,7 +169,7 @@ void TestUnknownInstructionSetsAreErrors() {
 
 int main() {
   for (const Kernels* kernels : AvailableKernels()) {
-    CHECK(kernels->pixel_tile <= kMaxPixelTile);
+    CHECK(kernels->span_tile <= kMaxSpanTile && kernels->unit_pixels <= kMaxUnitPixels);
     TestPackFloats(*kernels);
     TestPackBytes(*kernels);
     TestAccumulate(*kernels);

@@ -1,8 +1,9 @@
-// AVX2. There is no instruction that counts bits, but one that looks up 32 bytes in a table of 16: the table is chosen
-// by four bits of the map and looked up with four bits of 32 filters at once, which gives in how many of them they
-// differ.
+// AVX2. There is no instruction that counts bits, but one that looks up 32 bytes in a table of 16. The table is chosen
+// by four bits of one pixel and four of the next, and looked up with four bits of 32 filters at once: half a byte each
+// says in how many bits a filter differs from either pixel. Three lookups fit into half a byte, then they are taken
+// apart.
 //
-// So a unit is four channels, and the map stores it as the offset of its table: the four bits times 16.
+// So a unit is four channels of two pixels, and the map stores it as the offset of its table.
 #if defined(__AVX2__)
 
 #include <immintrin.h>
@@ -13,21 +14,27 @@
 namespace larq_melius {
 namespace {
 
-constexpr int kTile = 6;
 constexpr int kVectors = kChannelBlock / 32;
-// A lookup gives at most 4, a byte holds 255.
-constexpr int64_t kLookupsPerFlush = 63;
+// A lookup gives at most 4 in half a byte, which holds 15.
+constexpr int kLookups = 3;
+// The three give at most 12, and a byte holds 255.
+constexpr int64_t kSegmentUnits = 63;
 
 struct Tables {
-  alignas(32) uint8_t entries[16][16];
+  alignas(64) uint8_t entries[256][16];
 };
+
+constexpr uint8_t CountDifferences(int a, int b) {
+  const int x = a ^ b;
+  return static_cast<uint8_t>((x & 1) + (x >> 1 & 1) + (x >> 2 & 1) + (x >> 3 & 1));
+}
 
 constexpr Tables MakeTables() {
   Tables tables = {};
-  for (int a = 0; a < 16; ++a) {
-    for (int b = 0; b < 16; ++b) {
-      const int x = a ^ b;
-      tables.entries[a][b] = static_cast<uint8_t>((x & 1) + (x >> 1 & 1) + (x >> 2 & 1) + (x >> 3 & 1));
+  for (int pixels = 0; pixels < 256; ++pixels) {
+    for (int filter = 0; filter < 16; ++filter) {
+      tables.entries[pixels][filter] =
+          static_cast<uint8_t>(CountDifferences(pixels & 15, filter) | CountDifferences(pixels >> 4, filter) << 4);
     }
   }
   return tables;
@@ -81,6 +88,7 @@ struct EightFloats {
   static void Store(EightFloats x, float* address) { _mm256_storeu_ps(address, x.lanes); }
 };
 
+// A unit is the number of its table times the bytes of a table.
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   const uint8_t* bytes = reinterpret_cast<const uint8_t*>(words);
   const __m128i low = _mm_set1_epi8(0x0f);
@@ -90,81 +98,150 @@ void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
     const __m128i x = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i));
     const __m128i first = _mm_slli_epi16(_mm_and_si128(x, low), 4);
     const __m128i second = _mm_and_si128(x, high);
-    __m128i* target = reinterpret_cast<__m128i*>(units + 2 * i);
-    _mm_storeu_si128(target, _mm_unpacklo_epi8(first, second));
-    _mm_storeu_si128(target + 1, _mm_unpackhi_epi8(first, second));
+    __m256i* target = reinterpret_cast<__m256i*>(units + 4 * i);
+    _mm256_storeu_si256(target, _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second)));
+    _mm256_storeu_si256(target + 1, _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(first, second)));
   }
   for (; i < 4 * count; ++i) {
-    units[2 * i] = static_cast<uint8_t>(bytes[i] << 4);
-    units[2 * i + 1] = bytes[i] & 0xf0;
+    const uint16_t pair[2] = {static_cast<uint16_t>((bytes[i] & 0x0f) << 4), static_cast<uint16_t>(bytes[i] & 0xf0)};
+    __builtin_memcpy(units + 4 * i, pair, sizeof(pair));
   }
 }
 
-void Accumulate(const AccumulateArguments& arguments) {
-  __m256i bytes[kTile][kVectors];
-  __m256i sums[kTile][2 * kVectors];  // 16 bits a lane
-  for (int p = 0; p < kTile; ++p) {
-    for (int v = 0; v < kVectors; ++v) {
-      bytes[p][v] = _mm256_setzero_si256();
-      sums[p][2 * v] = _mm256_setzero_si256();
-      sums[p][2 * v + 1] = _mm256_setzero_si256();
-    }
+// What is read has not been joined itself yet: `distance` is at least the units of a word, eight, and what follows is
+// read before it is written.
+void Join(uint8_t* units, int64_t count, int64_t distance) {
+  constexpr int64_t kBytes = sizeof(uint16_t);
+  const int64_t joined = count - distance;
+  int64_t i = 0;
+  for (; i + 16 <= joined; i += 16) {
+    const __m256i next = _mm256_slli_epi16(Load(units + (i + distance) * kBytes), 4);
+    __m256i* target = reinterpret_cast<__m256i*>(units + i * kBytes);
+    _mm256_storeu_si256(target, _mm256_or_si256(Load(target), next));
   }
-  const auto flush = [&] {
-    for (int p = 0; p < kTile; ++p) {
-      for (int v = 0; v < kVectors; ++v) {
-        const __m256i first = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes[p][v]));
-        const __m256i second = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes[p][v], 1));
-        sums[p][2 * v] = _mm256_add_epi16(sums[p][2 * v], first);
-        sums[p][2 * v + 1] = _mm256_add_epi16(sums[p][2 * v + 1], second);
-        bytes[p][v] = _mm256_setzero_si256();
-      }
-    }
-  };
+  for (; i < joined; ++i) {
+    uint16_t unit, next;
+    __builtin_memcpy(&unit, units + i * kBytes, kBytes);
+    __builtin_memcpy(&next, units + (i + distance) * kBytes, kBytes);
+    unit = static_cast<uint16_t>(unit | next << 4);
+    __builtin_memcpy(units + i * kBytes, &unit, kBytes);
+  }
+}
 
+// Sums of one span. The bytes of `first` and `second` are those of its two pixels.
+struct ByteSums {
+  __m256i first[kVectors];
+  __m256i second[kVectors];
+
+  void Clear() {
+    for (int v = 0; v < kVectors; ++v) first[v] = second[v] = _mm256_setzero_si256();
+  }
+
+  // Looks up a group of at most three units.
+  template <int kUnits>
+  void Add(const uint16_t* units, const uint8_t* weights) {
+    static_assert(kUnits <= kLookups);
+    const __m256i half = _mm256_set1_epi8(0x0f);
+    __m256i counts[kVectors];
+#pragma GCC unroll 3
+    for (int u = 0; u < kUnits; ++u) {
+      const void* entry = &kTables.entries[0][0] + units[u];
+      const __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128(static_cast<const __m128i*>(entry)));
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const __m256i found = _mm256_shuffle_epi8(table, Load(weights + u * kChannelBlock + v * 32));
+        counts[v] = u == 0 ? found : _mm256_add_epi8(counts[v], found);
+      }
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < kVectors; ++v) {
+      first[v] = _mm256_add_epi8(first[v], _mm256_and_si256(counts[v], half));
+      second[v] = _mm256_add_epi8(second[v], _mm256_and_si256(_mm256_srli_epi16(counts[v], 4), half));
+    }
+  }
+};
+
+// Those of one pixel, of even and odd channels.
+struct WordSums {
+  __m256i even[kVectors];
+  __m256i odd[kVectors];
+
+  void Clear() {
+    for (int v = 0; v < kVectors; ++v) even[v] = odd[v] = _mm256_setzero_si256();
+  }
+
+  void Add(const __m256i* bytes) {
+    for (int v = 0; v < kVectors; ++v) {
+      even[v] = _mm256_add_epi16(even[v], _mm256_and_si256(bytes[v], _mm256_set1_epi16(0xff)));
+      odd[v] = _mm256_add_epi16(odd[v], _mm256_srli_epi16(bytes[v], 8));
+    }
+  }
+
+  void Store(int32_t* sums, bool add) const {
+    for (int v = 0; v < kVectors; ++v) {
+      // In each half of a register: channels 0 to 7 and 16 to 23, 8 to 15 and 24 to 31.
+      const __m256i low = _mm256_unpacklo_epi16(even[v], odd[v]);
+      const __m256i high = _mm256_unpackhi_epi16(even[v], odd[v]);
+      const __m128i eights[4] = {_mm256_castsi256_si128(low), _mm256_castsi256_si128(high),
+                                 _mm256_extracti128_si256(low, 1), _mm256_extracti128_si256(high, 1)};
+      for (int i = 0; i < 4; ++i) {
+        __m256i* target = reinterpret_cast<__m256i*>(sums + v * 32 + i * 8);
+        const __m256i sum = _mm256_cvtepu16_epi32(eights[i]);
+        _mm256_storeu_si256(target, add ? _mm256_add_epi32(Load(target), sum) : sum);
+      }
+    }
+  }
+};
+
+void Accumulate(const AccumulateArguments& arguments) {
+  WordSums first, second;
+  first.Clear();
+  second.Clear();
   const uint8_t* weights = arguments.weights;
-  int64_t room = kLookupsPerFlush;
   for (int64_t s = 0; s < arguments.segment_count; ++s) {
-    const uint8_t* units[kTile];
-    for (int p = 0; p < kTile; ++p) units[p] = arguments.pixels[p] + arguments.segments[s].offset;
-    int64_t unit = 0;
-    const int64_t end = arguments.segments[s].units;
-    while (unit < end) {
-      const int64_t stop = Smaller(end, unit + room);
-      room -= stop - unit;
-      for (; unit < stop; ++unit) {
-        const __m256i w0 = Load(weights);
-        const __m256i w1 = Load(weights + 32);
-        weights += kChannelBlock;
-        for (int p = 0; p < kTile; ++p) {
-          const uint8_t* entry = &kTables.entries[0][0] + units[p][unit];
-          const __m256i table = _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(entry)));
-          bytes[p][0] = _mm256_add_epi8(bytes[p][0], _mm256_shuffle_epi8(table, w0));
-          bytes[p][1] = _mm256_add_epi8(bytes[p][1], _mm256_shuffle_epi8(table, w1));
-        }
-      }
-      if (room == 0) {
-        flush();
-        room = kLookupsPerFlush;
-      }
+    const uint16_t* units = reinterpret_cast<const uint16_t*>(arguments.spans[0] + arguments.segments[s].offset);
+    int64_t left = arguments.segments[s].units;
+    ByteSums bytes;
+    bytes.Clear();
+    for (; left >= kLookups; left -= kLookups) {
+      bytes.Add<kLookups>(units, weights);
+      units += kLookups;
+      weights += kLookups * kChannelBlock;
     }
+    if (left == 2) bytes.Add<2>(units, weights);
+    if (left == 1) bytes.Add<1>(units, weights);
+    weights += left * kChannelBlock;
+    first.Add(bytes.first);
+    second.Add(bytes.second);
   }
-  flush();
-  for (int p = 0; p < kTile; ++p) {
-    for (int v = 0; v < 2 * kVectors; ++v) {
-      __m256i* target = reinterpret_cast<__m256i*>(arguments.sums + p * kChannelBlock + 16 * v);
-      _mm256_storeu_si256(target, _mm256_cvtepu16_epi32(_mm256_castsi256_si128(sums[p][v])));
-      _mm256_storeu_si256(target + 1, _mm256_cvtepu16_epi32(_mm256_extracti128_si256(sums[p][v], 1)));
-    }
-  }
+  first.Store(arguments.sums, arguments.continues);
+  second.Store(arguments.sums + kChannelBlock, arguments.continues);
 }
 
 }  // namespace
 
 const Kernels& Avx2Kernels() {
   static constexpr Kernels kKernels = {
-      "avx2", 4,          1,           kTile,        65535,     PackFloats,      PackCompared, PackBytes,
-      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats,    ConvRow<EightFloats>,
+      "avx2",
+      4,
+      2,
+      1,
+      2,
+      1,
+      kSegmentUnits,
+      65535,
+      PackFloats,
+      PackCompared,
+      PackBytes,
+      Expand,
+      Join,
+      Accumulate,
+      WriteFloats,
+      AffineFloats,
+      AddFloats,
+      MaxAffineFloats,
+      MaxFloats,
+      ConvRow<EightFloats>,
   };
   return kKernels;
 }

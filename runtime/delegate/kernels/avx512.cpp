@@ -69,7 +69,7 @@ void Accumulate(const AccumulateArguments& arguments) {
   const uint8_t* weights = arguments.weights;
   for (int64_t s = 0; s < arguments.segment_count; ++s) {
     const uint8_t* units[kTile];
-    for (int p = 0; p < kTile; ++p) units[p] = arguments.pixels[p] + arguments.segments[s].offset;
+    for (int p = 0; p < kTile; ++p) units[p] = arguments.spans[p] + arguments.segments[s].offset;
     const int64_t bytes = arguments.segments[s].units * 4;
     for (int64_t at = 0; at < bytes; at += 4) {
       __m512i filter[kVectors];
@@ -87,7 +87,9 @@ void Accumulate(const AccumulateArguments& arguments) {
   }
   for (int p = 0; p < kTile; ++p) {
     for (int v = 0; v < kVectors; ++v) {
-      _mm512_storeu_si512(arguments.sums + p * kChannelBlock + 16 * v, sums[p][v]);
+      int32_t* target = arguments.sums + p * kChannelBlock + 16 * v;
+      if (arguments.continues) sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_loadu_si512(target));
+      _mm512_storeu_si512(target, sums[p][v]);
     }
   }
 }
@@ -98,13 +100,17 @@ const Kernels& Avx512Kernels() {
   static constexpr Kernels kKernels = {
       "avx512",
       32,
+      1,
+      4,
       4,
       kTile,
+      int64_t{1} << 30,
       int64_t{1} << 30,
       PackFloats,
       PackCompared,
       PackBytes,
       Expand,
+      nullptr,
       Accumulate,
       WriteFloats,
       AffineFloats,

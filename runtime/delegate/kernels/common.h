@@ -158,7 +158,7 @@ inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t
       Vector weights[3];
       for (int column = 0; column < 3; ++column)
         weights[column] = Vector::Load(tap.filter + (column * channels + c) * 8);
-        // Unrolled, so that the sums stay in registers.
+      // Unrolled, so that the sums stay in registers.
 #pragma GCC unroll 16
       for (int in = 0; in < kPixels + 2; ++in) {
         const Vector number = Vector::Repeat(tap.map + in * arguments.channels_in + c);

@@ -4,6 +4,9 @@
 // channels in the form that the inner loop takes. A kernel counts, for a few pixels and 64 output channels at a time,
 // the bits in which map and filter differ; the lanes of its vectors are output channels. Maps carry their padding (zero
 // bits, +1) around them, so that the taps of a filter row lie next to one another and no kernel checks borders.
+//
+// Where `unit_pixels` is 2, a unit also has the bits of the pixel that the next output pixel of the row meets there:
+// the map is `expand`ed and then `join`ed, row by row. Pixels that are computed together are called a span.
 #ifndef LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
 #define LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
 
@@ -13,24 +16,27 @@ namespace larq_melius {
 
 // Output channels that a call of `accumulate` computes.
 constexpr int kChannelBlock = 64;
-// Largest pixel_tile.
-constexpr int kMaxPixelTile = 8;
+// Largest span_tile and unit_pixels.
+constexpr int kMaxSpanTile = 8;
+constexpr int kMaxUnitPixels = 2;
 
-// Consecutive units of a map that meet consecutive units of the filter.
+// Consecutive units of a map, at most `segment_units`, that meet consecutive units of the filter.
 struct Segment {
-  // From the address of a pixel's first tap, in bytes.
+  // From the address of a span's first tap, in bytes.
   int64_t offset;
   int64_t units;
 };
 
 struct AccumulateArguments {
-  // Addresses of the first tap of `pixel_tile` pixels; may name one pixel several times.
-  const uint8_t* const* pixels;
+  // Addresses of the first tap of `span_tile` spans; may name one span several times.
+  const uint8_t* const* spans;
   const Segment* segments;
   int64_t segment_count;
   // [unit][kChannelBlock] elements of `unit_bytes`, in the order of the segments.
   const uint8_t* weights;
-  // Differing bits, [pixel_tile][kChannelBlock].
+  // Whether `sums` has the sums of other segments, to be added to.
+  bool continues;
+  // Differing bits, [span_tile][unit_pixels][kChannelBlock].
   int32_t* sums;
 };
 
@@ -65,8 +71,13 @@ struct ConvRowArguments {
 struct Kernels {
   const char* name;
   int unit_channels;
+  // 1 or 2.
+  int unit_pixels;
+  // Of a filter and of a map.
   int unit_bytes;
-  int pixel_tile;
+  int map_unit_bytes;
+  int span_tile;
+  int64_t segment_units;
   // Terms that a sum may have.
   int64_t max_terms;
 
@@ -79,6 +90,9 @@ struct Kernels {
   void (*pack_bytes)(const int8_t* values, int zero_point, int64_t channels, uint32_t* words);
   // Words to the units of a map.
   void (*expand)(const uint32_t* words, int64_t count, uint8_t* units);
+  // Adds to each of `count` units the bits of the unit `distance` behind it, if there is one among them. Null where a
+  // unit has one pixel.
+  void (*join)(uint8_t* units, int64_t count, int64_t distance);
   void (*accumulate)(const AccumulateArguments& arguments);
   // `sum_correction` is added to twice the sum before it is clamped, `correction` and then `summand` to the result; all
   // may be null. `output` may be `summand`.

@@ -12,7 +12,7 @@ namespace {
 constexpr int kTile = 4;
 constexpr int kVectors = kChannelBlock / 16;
 // A count is at most 8, a byte holds 255.
-constexpr int64_t kCountsPerFlush = 31;
+constexpr int64_t kSegmentUnits = 31;
 
 // The decisions on eight values as bits.
 inline uint32_t ToBits(uint32x4_t low, uint32x4_t high) {
@@ -82,58 +82,47 @@ void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
 }
 
 void Accumulate(const AccumulateArguments& arguments) {
-  uint8x16_t bytes[kTile][kVectors];
   uint16x8_t sums[kTile][2 * kVectors];
   for (int p = 0; p < kTile; ++p) {
-    for (int v = 0; v < kVectors; ++v) {
-      bytes[p][v] = vdupq_n_u8(0);
-      sums[p][2 * v] = vdupq_n_u16(0);
-      sums[p][2 * v + 1] = vdupq_n_u16(0);
-    }
+    for (int v = 0; v < 2 * kVectors; ++v) sums[p][v] = vdupq_n_u16(0);
   }
-  const auto flush = [&] {
+  const uint8_t* weights = arguments.weights;
+  for (int64_t s = 0; s < arguments.segment_count; ++s) {
+    const uint8_t* units[kTile];
+    uint8x16_t bytes[kTile][kVectors];
+    for (int p = 0; p < kTile; ++p) {
+      units[p] = arguments.spans[p] + arguments.segments[s].offset;
+      for (int v = 0; v < kVectors; ++v) bytes[p][v] = vdupq_n_u8(0);
+    }
+    for (int64_t unit = 0; unit < arguments.segments[s].units; ++unit) {
+      uint8x16_t filter[kVectors];
+      for (int v = 0; v < kVectors; ++v) filter[v] = vld1q_u8(weights + 16 * v);
+      weights += kChannelBlock;
+      for (int p = 0; p < kTile; ++p) {
+        const uint8x16_t pixel = vld1q_dup_u8(units[p] + unit);
+        for (int v = 0; v < kVectors; ++v) {
+          bytes[p][v] = vaddq_u8(bytes[p][v], vcntq_u8(veorq_u8(pixel, filter[v])));
+        }
+      }
+    }
     for (int p = 0; p < kTile; ++p) {
       for (int v = 0; v < kVectors; ++v) {
         sums[p][2 * v] = vaddw_u8(sums[p][2 * v], vget_low_u8(bytes[p][v]));
         sums[p][2 * v + 1] = vaddw_high_u8(sums[p][2 * v + 1], bytes[p][v]);
-        bytes[p][v] = vdupq_n_u8(0);
-      }
-    }
-  };
-
-  const uint8_t* weights = arguments.weights;
-  int64_t room = kCountsPerFlush;
-  for (int64_t s = 0; s < arguments.segment_count; ++s) {
-    const uint8_t* units[kTile];
-    for (int p = 0; p < kTile; ++p) units[p] = arguments.pixels[p] + arguments.segments[s].offset;
-    int64_t unit = 0;
-    const int64_t end = arguments.segments[s].units;
-    while (unit < end) {
-      const int64_t stop = Smaller(end, unit + room);
-      room -= stop - unit;
-      for (; unit < stop; ++unit) {
-        uint8x16_t filter[kVectors];
-        for (int v = 0; v < kVectors; ++v) filter[v] = vld1q_u8(weights + 16 * v);
-        weights += kChannelBlock;
-        for (int p = 0; p < kTile; ++p) {
-          const uint8x16_t pixel = vld1q_dup_u8(units[p] + unit);
-          for (int v = 0; v < kVectors; ++v) {
-            bytes[p][v] = vaddq_u8(bytes[p][v], vcntq_u8(veorq_u8(pixel, filter[v])));
-          }
-        }
-      }
-      if (room == 0) {
-        flush();
-        room = kCountsPerFlush;
       }
     }
   }
-  flush();
   for (int p = 0; p < kTile; ++p) {
     for (int v = 0; v < 2 * kVectors; ++v) {
       int32_t* target = arguments.sums + p * kChannelBlock + 8 * v;
-      vst1q_s32(target, vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(sums[p][v]))));
-      vst1q_s32(target + 4, vreinterpretq_s32_u32(vmovl_high_u16(sums[p][v])));
+      int32x4_t low = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(sums[p][v])));
+      int32x4_t high = vreinterpretq_s32_u32(vmovl_high_u16(sums[p][v]));
+      if (arguments.continues) {
+        low = vaddq_s32(low, vld1q_s32(target));
+        high = vaddq_s32(high, vld1q_s32(target + 4));
+      }
+      vst1q_s32(target, low);
+      vst1q_s32(target + 4, high);
     }
   }
 }
@@ -142,8 +131,26 @@ void Accumulate(const AccumulateArguments& arguments) {
 
 const Kernels& NeonKernels() {
   static constexpr Kernels kKernels = {
-      "neon", 8,          1,           kTile,        65535,     PackFloats,      PackCompared, PackBytes,
-      Expand, Accumulate, WriteFloats, AffineFloats, AddFloats, MaxAffineFloats, MaxFloats,    ConvRow<EightFloats>,
+      "neon",
+      8,
+      1,
+      1,
+      1,
+      kTile,
+      kSegmentUnits,
+      65535,
+      PackFloats,
+      PackCompared,
+      PackBytes,
+      Expand,
+      nullptr,
+      Accumulate,
+      WriteFloats,
+      AffineFloats,
+      AddFloats,
+      MaxAffineFloats,
+      MaxFloats,
+      ConvRow<EightFloats>,
   };
   return kKernels;
 }

@@ -58,7 +58,7 @@ void Accumulate(const AccumulateArguments& arguments) {
   uint32_t sums[kChannelBlock] = {};
   const uint8_t* weights = arguments.weights;
   for (int64_t s = 0; s < arguments.segment_count; ++s) {
-    const uint8_t* units = arguments.pixels[0] + arguments.segments[s].offset;
+    const uint8_t* units = arguments.spans[0] + arguments.segments[s].offset;
     for (int64_t unit = 0; unit < arguments.segments[s].units; ++unit) {
       uint32_t word;
       std::memcpy(&word, units + unit * static_cast<int64_t>(sizeof(word)), sizeof(word));
@@ -68,7 +68,9 @@ void Accumulate(const AccumulateArguments& arguments) {
       for (int c = 0; c < kChannelBlock; ++c) sums[c] += CountBits(word ^ filters[c]);
     }
   }
-  for (int c = 0; c < kChannelBlock; ++c) arguments.sums[c] = static_cast<int32_t>(sums[c]);
+  for (int c = 0; c < kChannelBlock; ++c) {
+    arguments.sums[c] = static_cast<int32_t>(sums[c]) + (arguments.continues ? arguments.sums[c] : 0);
+  }
 }
 
 }  // namespace
@@ -77,13 +79,17 @@ const Kernels& PortableKernels() {
   static constexpr Kernels kKernels = {
       "portable",
       32,
+      1,
+      4,
       4,
       1,
+      int64_t{1} << 30,
       int64_t{1} << 30,
       PackFloats,
       PackCompared,
       PackBytes,
       Expand,
+      nullptr,
       Accumulate,
       WriteFloats,
       AffineFloats,

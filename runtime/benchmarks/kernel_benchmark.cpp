@@ -1,0 +1,132 @@
+// How fast the binary convolutions run, layer by layer, in multiplications and additions (MACs) a clock cycle.
+//
+//   kernel_benchmark [instruction set...]
+//
+// The layers are 3x3 convolutions to 64 channels, as in the stages of MeliusNet. Packing of the map is not counted.
+// Times are the least of many runs on one thread; the clock is measured by a chain of additions, one a cycle, just
+// before.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "execute.h"
+#include "fuse.h"
+#include "layout.h"
+#include "program.h"
+#include "select.h"
+#include "thread_pool.h"
+
+namespace larq_melius {
+namespace {
+
+constexpr int64_t kFilters = 64;
+constexpr int kRuns = 200;
+
+double Nanoseconds(std::chrono::steady_clock::duration duration) {
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count());
+}
+
+// Clock cycles a nanosecond.
+double MeasureClock() {
+  constexpr int kAdditions = 100000;
+  double least = 1e30;
+  for (int run = 0; run < 20; ++run) {
+    const auto start = std::chrono::steady_clock::now();
+    uint64_t x = 0;
+    for (int i = 0; i < kAdditions / 10; ++i) {
+#if defined(__x86_64__)
+#define LARQ_MELIUS_ADD "add $1, %0\n"
+#else
+#define LARQ_MELIUS_ADD "add %0, %0, #1\n"
+#endif
+      asm volatile(LARQ_MELIUS_ADD LARQ_MELIUS_ADD LARQ_MELIUS_ADD LARQ_MELIUS_ADD LARQ_MELIUS_ADD LARQ_MELIUS_ADD
+                       LARQ_MELIUS_ADD LARQ_MELIUS_ADD LARQ_MELIUS_ADD LARQ_MELIUS_ADD
+                   : "+r"(x));
+    }
+    least = std::min(least, Nanoseconds(std::chrono::steady_clock::now() - start));
+  }
+  return kAdditions / least;
+}
+
+Program MakeLayer(int64_t size, int64_t channels) {
+  std::mt19937 random(1);
+  auto conv = std::make_shared<BinaryConvConstants>();
+  conv->channels_out = kFilters;
+  conv->filter_height = conv->filter_width = 3;
+  conv->words = WordCount(channels);
+  for (int64_t i = 0; i < kFilters * 9 * conv->words; ++i) conv->filter.push_back(static_cast<uint32_t>(random()));
+  conv->multiplier.assign(kFilters, 1.0f);
+  conv->bias.assign(kFilters, 0.0f);
+  Program program;
+  Instruction pack;
+  pack.kind = InstructionKind::kPack;
+  pack.inputs = {0};
+  pack.output = 1;
+  Instruction binary_conv;
+  binary_conv.kind = InstructionKind::kBinaryConv;
+  binary_conv.inputs = {1};
+  binary_conv.output = 2;
+  binary_conv.options.channels_in = static_cast<int>(channels);
+  binary_conv.options.padding = Padding::kSame;
+  binary_conv.conv = conv;
+  program.instructions = {pack, binary_conv};
+  program.values[0].type = program.values[2].type = Type::kFloat32;
+  program.values[1].type = Type::kInt32;
+  program.values[0].shape = {1, size, size, channels};
+  program.values[0].external_input = program.values[2].external_output = true;
+  InferShapes(program);
+  AssignLayout(program, true);
+  return program;
+}
+
+void Measure(const Kernels& kernels, int64_t size, int64_t channels) {
+  std::mt19937 random(2);
+  std::vector<float> input(static_cast<size_t>(size * size * channels));
+  for (float& value : input) value = static_cast<float>(random()) - 2147483648.0f;
+  std::vector<float> output(static_cast<size_t>(size * size * kFilters));
+  CompiledProgram program(MakeLayer(size, channels), kernels);
+  program.Profile();
+  ThreadPool pool;
+  const double clock = MeasureClock();
+  for (int run = 0; run < kRuns; ++run) program.Run(pool, 1, {{0, input.data()}, {2, output.data()}});
+  const double nanoseconds = static_cast<double>(program.LeastNanoseconds(1));
+  const double macs = static_cast<double>(size * size * kFilters * 9 * channels);
+  std::printf("%-9s %3ldx%-3ld %4ld channels %8.3f ms %7.1f MACs/cycle at %.2f GHz\n", kernels.name,
+              static_cast<long>(size), static_cast<long>(size), static_cast<long>(channels), nanoseconds * 1e-6,
+              macs / nanoseconds / clock, clock);
+  std::fflush(stdout);
+}
+
+}  // namespace
+}  // namespace larq_melius
+
+int main(int count, char** arguments) {
+  using namespace larq_melius;
+  std::vector<std::string> names(arguments + 1, arguments + count);
+  if (names.empty()) names = {""};
+  try {
+    for (const std::string& name : names) {
+      const Kernels& kernels = SelectKernels(name);
+      for (const auto& [size, channels] : std::vector<std::pair<int64_t, int64_t>>{{56, 64},
+                                                                                   {56, 128},
+                                                                                   {56, 256},
+                                                                                   {28, 128},
+                                                                                   {28, 256},
+                                                                                   {28, 512},
+                                                                                   {14, 256},
+                                                                                   {14, 640},
+                                                                                   {7, 320},
+                                                                                   {7, 672}}) {
+        Measure(kernels, size, channels);
+      }
+    }
+  } catch (const Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
