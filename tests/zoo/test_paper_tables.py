@@ -11,6 +11,9 @@ from larq_melius.zoo.paper.figure import paper_figure, points
 from larq_melius.zoo.paper.tables import PrintedAndCounted, paper_tables, render
 from larq_melius.zoo.runs import figures
 
+# Every network is built at full size.
+pytestmark = pytest.mark.long
+
 EXACT = json.loads((DATA / "exact_counts.json").read_text("utf-8"))["models"]
 #: How far a count may be from the printed figure, which the paper sometimes cuts instead of rounding.
 TOLERANCE = {"bops_e9": 0.05, "flops_e8": 0.01, "ops_e8": 0.01, "size_mb": 0.05, "size_mb_authors": 0.01}

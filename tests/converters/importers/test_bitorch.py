@@ -187,6 +187,7 @@ def _as_bitorch(model: tf.keras.Model, stem: str) -> State:
     return state
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "stem"),
     [("MeliusNet22", "grouped"), ("MeliusNet22", "thumbnail"), ("ResNetE18", "conv7x7"), ("ResNetE18", "thumbnail")],

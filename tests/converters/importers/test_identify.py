@@ -8,6 +8,7 @@ from larq_melius.models.registry import VARIANTS
 from larq_melius.stems import STEMS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_network_is_told_from_all_others(name: str, once: Once) -> None:
     stem = VARIANTS[name].stem

@@ -281,6 +281,7 @@ def test_a_saved_model_goes_on_as_if_it_had_not_been_saved(ending: str, tmp_path
     assert_equal(state(copy.optimizer), state(model.optimizer))
 
 
+@pytest.mark.long
 def test_a_saved_model_of_tensorflow_brings_the_optimizer_without_its_state(tmp_path: Path) -> None:
     """Keras restores no optimizer's state from a SavedModel."""
     model = compiled_network()
