@@ -1,5 +1,6 @@
 # make delegate the library in C++ and its tests; make sanitizers them under sanitizers; make delegates, make wheels
 #             the library and the wheels for Linux on x86-64 and ARM64
+# make arm64-check  the delegate's tests on ARM64, which QEMU emulates, and the instructions that it takes there
 # make demo   export the digits network, check it, classify digits, show them
 # make test   the test suite, in minutes; make test-long the tests that train several networks, or start, kill and
 #             resume processes; make test-all everything, with the slow tests
@@ -29,8 +30,9 @@ ZIG := .venv-zig
 GLIBC := 2.28
 DELEGATES := build/delegates
 ARCHITECTURES := x86_64 aarch64
+ARM64 := .venv-arm64
 
-.PHONY: delegate sanitizers delegates wheels install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
+.PHONY: delegate sanitizers delegates wheels arm64-check install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
 
 install: $(INSTALLED)
 
@@ -134,6 +136,26 @@ $(DELEGATES)/liblarq_melius_delegate-linux-%.so: $(DELEGATE_SOURCES) $(ZIG)/inst
 	cp build/cross-$*/liblarq_melius_delegate.so $@.new
 	$(PYTHON) tests/helpers/check_library.py $@.new $(GLIBC)
 	mv $@.new $@
+
+# The delegate on ARM64, which QEMU emulates: the tests that compare it, and the instructions that it takes. UPDATE=--update
+# stores their numbers as those that are allowed.
+arm64-check: install
+	if $(MAKE) $(ARM64)/installed $(DELEGATES)/liblarq_melius_delegate-linux-aarch64.so build/count_instructions.so; then \
+	  LARQ_MELIUS_DELEGATE=$(abspath $(DELEGATES))/liblarq_melius_delegate-linux-aarch64.so \
+	  LARQ_MELIUS_EMULATED_PYTHON=$(abspath $(ARM64))/python \
+	  $(BIN)/pytest tests/runtime/test_delegate_operators.py tests/runtime/test_delegate_fusion.py \
+	    tests/runtime/test_delegate_networks.py && \
+	  PYTHONPATH=tests/helpers $(BIN)/python tests/arm64/count_instructions.py $(UPDATE) \
+	    $(DELEGATES)/liblarq_melius_delegate-linux-aarch64.so $(abspath $(ARM64))/python build/count_instructions.so; \
+	else echo 'SKIPPED: the delegate on ARM64, of which something could not be fetched or built here (see above).'; fi
+
+$(ARM64)/installed: tests/arm64/install.sh
+	PYTHON=$(PYTHON) tests/arm64/install.sh $(ARM64)
+	touch $@
+
+build/count_instructions.so: tests/arm64/count_instructions.c
+	mkdir -p build
+	$(CC) -O2 -Wall -Wextra -shared -fPIC -o $@ $<
 
 # Source distribution and a wheel for this machine; "wheels" are those for other machines to be published.
 wheel: install

@@ -123,7 +123,7 @@ def pack_bits(negative: np.ndarray) -> np.ndarray:
     """LCE's bit-packed form of an array of booleans: 32 channels in an int32, the first in the lowest bit."""
     missing = -negative.shape[-1] % 32
     padded = np.pad(negative, [(0, 0)] * (negative.ndim - 1) + [(0, missing)])
-    return np.packbits(padded, axis=-1, bitorder="little").view("<i4")
+    return np.ascontiguousarray(np.packbits(padded, axis=-1, bitorder="little")).view("<i4")
 
 
 def signs(words: np.ndarray, channels: int) -> np.ndarray:

@@ -1,41 +1,46 @@
-"""Fixtures of the delegate's tests."""
+"""Fixtures of the delegate's tests.
 
-from collections.abc import Callable
+Where ``LARQ_MELIUS_EMULATED_PYTHON`` names a Python of another processor, they run the delegate there; see
+``make arm64-check``.
+"""
+
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import delegate_runs
 import numpy as np
 import pytest
-from ai_edge_litert.interpreter import Interpreter, load_delegate
 
 
 @pytest.fixture(scope="session")
-def instruction_sets(delegate_library: Path) -> list[str]:
-    """The instruction sets of the delegate that this processor has."""
-    available = []
-    for name in ("portable", "avx2", "avx512", "neon"):
-        try:
-            load_delegate(str(delegate_library), {"isa": name})
-        except ValueError:
-            continue
-        available.append(name)
-    return available
+def emulated_runs() -> Iterator[delegate_runs.EmulatedRuns | None]:
+    """What runs the delegate on another processor; ``None`` if it runs on this one."""
+    python = os.environ.get("LARQ_MELIUS_EMULATED_PYTHON")
+    runs = delegate_runs.EmulatedRuns(python) if python else None
+    yield runs
+    if runs is not None:
+        runs.close()
 
 
 @pytest.fixture(scope="session")
-def run_delegate(delegate_library: Path) -> Callable[..., list[np.ndarray]]:
+def instruction_sets(delegate_library: Path, emulated_runs: delegate_runs.EmulatedRuns | None) -> list[str]:
+    """The instruction sets of the delegate that the processor has."""
+    if emulated_runs is None:
+        return delegate_runs.instruction_sets(str(delegate_library))
+    return emulated_runs.call("instruction_sets", str(delegate_library))
+
+
+@pytest.fixture(scope="session")
+def run_delegate(
+    delegate_library: Path, emulated_runs: delegate_runs.EmulatedRuns | None
+) -> Callable[..., list[np.ndarray]]:
     """A function that runs a flatbuffer on inputs, in LiteRT with the delegate, and returns the outputs."""
 
     def run(model: bytes, *inputs: np.ndarray, num_threads: int = 1, resize: bool = False, **options: Any) -> Any:
-        delegate = load_delegate(str(delegate_library), options)
-        interpreter = Interpreter(model_content=model, experimental_delegates=[delegate], num_threads=num_threads)
-        if resize:
-            for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):
-                interpreter.resize_tensor_input(detail["index"], value.shape)
-        interpreter.allocate_tensors()
-        for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):
-            interpreter.set_tensor(detail["index"], value)
-        interpreter.invoke()
-        return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+        texts = {name: str(value) for name, value in options.items()}
+        arguments = (str(delegate_library), model, list(inputs), num_threads, resize, texts)
+        return delegate_runs.run(*arguments) if emulated_runs is None else emulated_runs.call("run", *arguments)
 
     return run
