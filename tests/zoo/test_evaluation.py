@@ -76,6 +76,7 @@ def test_network_exported_as_its_training_says(tmp_path, monkeypatch) -> None:
     assert lce["top1"] == pytest.approx(keras["top1"], abs=2 / 450)
 
 
+@pytest.mark.process
 def test_table_of_few_classes(by_hand) -> None:
     result = run_process("evaluate", "MeliusNetTiny", "--dataset", "digits", "--split", "test")
     assert result.returncode == 0, result.stderr

@@ -222,6 +222,7 @@ def test_honest_models_load_as_keras_loads_them(ending: str, randomize: Callable
         np.testing.assert_allclose(load_model_safely(path)(images), honest(images), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.process
 def test_models_within_models_load_from_hdf5_with_keras_alone(tmp_path: Path) -> None:
     backbone = lm.MeliusNetC(include_top=False, weights=None, input_shape=(32, 32, 3), pooling="avg")
     model = tf.keras.Sequential([backbone, tf.keras.layers.Dense(3)])

@@ -127,6 +127,7 @@ def test_folder_with_a_checkpoint_of_the_first_stage_is_not_free(tmp_path) -> No
         pass
 
 
+@pytest.mark.long
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, digits, monkeypatch) -> None:
     from larq_melius.zoo.training import checkpoints
 
