@@ -82,6 +82,7 @@ struct EightFloats {
   static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
     return {_mm256_fmadd_ps(a.lanes, b.lanes, sum.lanes)};
   }
+  static EightFloats Add(EightFloats a, EightFloats b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
   static EightFloats Limit(EightFloats x, float low, float high) {
     return {_mm256_min_ps(_mm256_max_ps(x.lanes, _mm256_set1_ps(low)), _mm256_set1_ps(high))};
   }

@@ -123,23 +123,29 @@ inline ConvTap FindTap(const ConvRowArguments& arguments, int64_t block, int64_t
           arguments.weights + (block * 9 + row * 3) * channels * 8};
 }
 
-// Convolves one output pixel, which reads only the columns [first, last) of the filter.
+// Convolves one output pixel, which reads only the columns [first, last) of the filter. The rows are summed one beside
+// the other, so that an addition need not wait for the one before.
 //
-// `Vector` is eight floats: Load, Repeat (one float in all lanes), MultiplyAdd, Limit and Store.
+// `Vector` is eight floats: Load, Repeat (one float in all lanes), MultiplyAdd, Add, Limit and Store.
 template <typename Vector>
 inline void ConvPixel(const ConvRowArguments& arguments, int64_t block, int64_t x, int64_t first, int64_t last) {
   const int64_t channels = arguments.group_channels_in;
-  Vector sum = Vector::Load(arguments.bias + block * 8);
+  const float zero = 0.0f;
+  Vector sums[3] = {Vector::Load(arguments.bias + block * 8), Vector::Repeat(&zero), Vector::Repeat(&zero)};
+  ConvTap taps[3];
+  int rows = 0;
   for (int64_t row = 0; row < 3; ++row) {
-    if (arguments.rows[row] == nullptr) continue;
-    const ConvTap tap = FindTap(arguments, block, row, x);
-    for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t column = first; column < last; ++column) {
-        sum = Vector::MultiplyAdd(Vector::Repeat(tap.map + column * arguments.channels_in + c),
-                                  Vector::Load(tap.filter + (column * channels + c) * 8), sum);
+    if (arguments.rows[row] != nullptr) taps[rows++] = FindTap(arguments, block, row, x);
+  }
+  for (int64_t c = 0; c < channels; ++c) {
+    for (int64_t column = first; column < last; ++column) {
+      for (int row = 0; row < rows; ++row) {
+        sums[row] = Vector::MultiplyAdd(Vector::Repeat(taps[row].map + column * arguments.channels_in + c),
+                                        Vector::Load(taps[row].filter + (column * channels + c) * 8), sums[row]);
       }
     }
   }
+  const Vector sum = Vector::Add(Vector::Add(sums[0], sums[1]), sums[2]);
   Vector::Store(Vector::Limit(sum, arguments.low, arguments.high),
                 arguments.output + x * arguments.output_stride + block * 8);
 }
@@ -149,19 +155,21 @@ inline void ConvPixel(const ConvRowArguments& arguments, int64_t block, int64_t 
 template <typename Vector, int kPixels>
 inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t x) {
   const int64_t channels = arguments.group_channels_in;
+  // Unrolled, all loops over sums: they stay in registers only where no index is computed.
   Vector sums[kPixels];
+#pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) sums[p] = Vector::Load(arguments.bias + block * 8);
   for (int64_t row = 0; row < 3; ++row) {
     if (arguments.rows[row] == nullptr) continue;
     const ConvTap tap = FindTap(arguments, block, row, x);
     for (int64_t c = 0; c < channels; ++c) {
-      Vector weights[3];
-      for (int column = 0; column < 3; ++column)
-        weights[column] = Vector::Load(tap.filter + (column * channels + c) * 8);
-      // Unrolled, so that the sums stay in registers.
+      const Vector weights[3] = {Vector::Load(tap.filter + c * 8), Vector::Load(tap.filter + (channels + c) * 8),
+                                 Vector::Load(tap.filter + (2 * channels + c) * 8)};
+      const float* map = tap.map + c;
 #pragma GCC unroll 16
       for (int in = 0; in < kPixels + 2; ++in) {
-        const Vector number = Vector::Repeat(tap.map + in * arguments.channels_in + c);
+        const Vector number = Vector::Repeat(map);
+        map += arguments.channels_in;
 #pragma GCC unroll 3
         for (int column = 0; column < 3; ++column) {
           if (in - column < 0 || in - column >= kPixels) continue;
@@ -170,32 +178,40 @@ inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t
       }
     }
   }
+#pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) {
     Vector::Store(Vector::Limit(sums[p], arguments.low, arguments.high),
                   arguments.output + (x + p) * arguments.output_stride + block * 8);
   }
 }
 
+// All channels of a few pixels at a time: whole lines of the output are written while they are in the nearest cache.
 template <typename Vector>
 void ConvRow(const ConvRowArguments& arguments) {
   constexpr int kPixels = 8;
   // Output pixels from `inside` to `end` read no column outside of the map.
-  int64_t inside = Smaller(arguments.pad_left, arguments.width_out);
+  const int64_t inside = Smaller(arguments.pad_left, arguments.width_out);
   int64_t end = Smaller(arguments.width_in - 2 + arguments.pad_left, arguments.width_out);
   if (end < inside) end = inside;
-  for (int64_t block = 0; block < arguments.blocks; ++block) {
-    int64_t x = inside;
-    for (; x + kPixels <= end; x += kPixels) ConvPixels<Vector, kPixels>(arguments, block, x);
-    for (; x < end; ++x) ConvPixel<Vector>(arguments, block, x, 0, 3);
-    for (x = 0; x < arguments.width_out; ++x) {
-      if (x == inside) x = end;
-      if (x == arguments.width_out) break;
+  const auto one_by_one = [&](int64_t begin, int64_t stop) {
+    for (int64_t x = begin; x < stop; ++x) {
       const int64_t left = x - arguments.pad_left;
       const int64_t first = left < 0 ? -left : 0;
       const int64_t last = Smaller(3, arguments.width_in - left);
-      ConvPixel<Vector>(arguments, block, x, first, last);
+      for (int64_t block = 0; block < arguments.blocks; ++block) ConvPixel<Vector>(arguments, block, x, first, last);
+    }
+  };
+  one_by_one(0, inside);
+  if (end - inside < kPixels) {
+    one_by_one(inside, end);
+  } else {
+    for (int64_t x = inside; x < end; x += kPixels) {
+      // The last ones together with some that are done: one pixel alone takes as long as all of them.
+      const int64_t start = Smaller(x, end - kPixels);
+      for (int64_t block = 0; block < arguments.blocks; ++block) ConvPixels<Vector, kPixels>(arguments, block, start);
     }
   }
+  one_by_one(end, arguments.width_out);
 }
 
 }  // namespace

@@ -67,6 +67,7 @@ struct EightFloats {
   static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
     return {vfmaq_f32(sum.low, a.low, b.low), vfmaq_f32(sum.high, a.high, b.high)};
   }
+  static EightFloats Add(EightFloats a, EightFloats b) { return {vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)}; }
   static EightFloats Limit(EightFloats x, float low, float high) {
     return {vminq_f32(vmaxq_f32(x.low, vdupq_n_f32(low)), vdupq_n_f32(high)),
             vminq_f32(vmaxq_f32(x.high, vdupq_n_f32(low)), vdupq_n_f32(high))};

@@ -43,6 +43,10 @@ struct EightFloats {
     for (int i = 0; i < 8; ++i) sum.lanes[i] += a.lanes[i] * b.lanes[i];
     return sum;
   }
+  static EightFloats Add(EightFloats a, const EightFloats& b) {
+    for (int i = 0; i < 8; ++i) a.lanes[i] += b.lanes[i];
+    return a;
+  }
   static EightFloats Limit(EightFloats x, float low, float high) {
     for (float& lane : x.lanes) lane = Clamp(lane, low, high);
     return x;
