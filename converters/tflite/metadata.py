@@ -37,6 +37,7 @@ from larq_melius.converters.tflite.metadata_schema import (
     TensorMetadataField,
 )
 from larq_melius.preprocessing import Preprocessing
+from larq_melius.weights.checks import read_member
 
 _METADATA_NAME = "TFLITE_METADATA"
 _OWN_NAME = "LARQ_MELIUS"
@@ -167,10 +168,7 @@ def _labels(data: bytes, scores: TableReader) -> tuple[str, ...]:
             name = file.text(AssociatedFileField.NAME)
             try:
                 with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                    size = archive.getinfo(name).file_size
-                    if size > _LONGEST_LABELS:
-                        raise ValueError(f"the label file claims {size:,} bytes, more than {_LONGEST_LABELS:,}")
-                    return tuple(archive.read(name).decode("utf-8").splitlines())
+                    return tuple(read_member(archive, name, _LONGEST_LABELS).decode("utf-8").splitlines())
             except (zipfile.BadZipFile, KeyError, EOFError, RuntimeError, zlib.error) as error:
                 raise ValueError(f"the label file of the TFLite metadata is missing: {error}") from error
     return ()

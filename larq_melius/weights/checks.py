@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import zipfile
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -26,6 +27,29 @@ def check_finite(array: np.ndarray, name: str) -> np.ndarray:
     if name.removesuffix(":0").endswith(_VARIANCES) and array.size and array.min() < 0:
         raise ValueError(f"{name} holds a negative variance")
     return array
+
+
+def read_member(archive: zipfile.ZipFile, member: str | zipfile.ZipInfo, most: int) -> bytes:
+    """Reads a file of a zip archive that nobody vouches for.
+
+    Args:
+        archive: The archive.
+        member: The file, or its name.
+        most: Bytes that it may have. No more are decompressed, whatever the archive claims.
+
+    Raises:
+        KeyError: If there is no such file.
+        ValueError: If it claims more, or is compressed in a way that can take any memory.
+        zipfile.BadZipFile: If its checksum is wrong.
+    """
+    info = archive.getinfo(member) if isinstance(member, str) else member
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{info.filename} is compressed in an unusual way")
+    if info.file_size > most:
+        raise ValueError(f"{info.filename} claims {info.file_size:,} bytes, more than {most:,}")
+    with archive.open(info) as file:
+        # Without a number, all that the compressed data holds is decompressed before it is cut to its claimed size.
+        return file.read(info.file_size + 1)
 
 
 def abridge(names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import h5py
 
-from larq_melius.weights.checks import first_line
+from larq_melius.weights.checks import first_line, read_member
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
 _MEMBERS = {"metadata.json", _CONFIG, _WEIGHTS}
@@ -34,9 +34,9 @@ def read_archive(path: Path) -> tuple[Config, io.BytesIO]:
             names = archive.namelist()
             if set(names) != _MEMBERS or len(names) != len(_MEMBERS):
                 raise ValueError(f"it holds {', '.join(names[:5]) or 'nothing'}, not {', '.join(sorted(_MEMBERS))}")
-            config = parse_config(_read_member(archive, _CONFIG, _LONGEST_CONFIG))
+            config = parse_config(read_member(archive, _CONFIG, _LONGEST_CONFIG))
             # Keras does not compress, and weights hardly give way to it.
-            return config, io.BytesIO(_read_member(archive, _WEIGHTS, 4 * size))
+            return config, io.BytesIO(read_member(archive, _WEIGHTS, 4 * size))
     except FileNotFoundError:
         raise
     except Exception as error:  # damaged archives make zipfile raise almost anything
@@ -93,10 +93,3 @@ def _is_layer(layer: Any) -> bool:
         and isinstance(layer.get("config"), dict)
         and isinstance(layer["config"].get("name"), str)
     )
-
-
-def _read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    declared = archive.getinfo(name).file_size
-    if declared > most:
-        raise ValueError(f"{name} claims {declared:,} bytes, more than {most:,}")
-    return archive.read(name)

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.files import write_atomically
-from larq_melius.weights.checks import check_finite, first_line, naming_file
+from larq_melius.weights.checks import check_finite, first_line, naming_file, read_member
 
 _BITS = ".bits"
 #: Bytes in front of an array's numbers.
@@ -137,7 +137,7 @@ def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int, where: s
     if member.file_size > most + _LONGEST_HEADER:
         raise _damaged(where, f"{member.filename} claims {member.file_size:,} bytes")
     try:
-        stream = io.BytesIO(archive.read(member))
+        stream = io.BytesIO(read_member(archive, member, most + _LONGEST_HEADER))
         numpy_format: Any = np.lib.format
         read_header = {(1, 0): numpy_format.read_array_header_1_0, (2, 0): numpy_format.read_array_header_2_0}
         shape, fortran, dtype = read_header[numpy_format.read_magic(stream)](stream)

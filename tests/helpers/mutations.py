@@ -1,9 +1,11 @@
 """Ways to damage a file: at random, and in the places that matter to its format."""
 
+import functools
 import io
 import json
 import random
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -67,7 +69,7 @@ def damage_member(members: dict[str, bytes], rng: random.Random) -> None:
 
 
 def inflate_member(members: dict[str, bytes], rng: random.Random) -> None:
-    members[rng.choice(sorted(members))] = bytes(1 << 26)
+    members[rng.choice(sorted(members))] = bytes(1 << 25)
 
 
 def rename_member(members: dict[str, bytes], rng: random.Random) -> None:
@@ -75,7 +77,38 @@ def rename_member(members: dict[str, bytes], rng: random.Random) -> None:
     members[rng.choice(["../x", "/etc/x", name * 2, "x"])] = members.pop(name)
 
 
-ARCHIVES: list[Mutation] = [edit_zip(edit) for edit in (swap_members, damage_member, inflate_member, rename_member)]
+@functools.cache
+def bomb(size: int) -> bytes:
+    """Zeros, compressed as zip archives are."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = compressor.compress(bytes(1 << 24)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    return block * (size >> 24) + compressor.flush()
+
+
+def understate_member(data: bytes, rng: random.Random) -> bytes:
+    """Puts two gigabytes in the place of a member, and lets the archive claim as many bytes as the member had."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice(sorted(members))
+    return understated(members, name, bomb(1 << 31))
+
+
+def understated(members: dict[str, bytes], bomb_name: str, compressed: bytes) -> bytes:
+    """An archive in which one member decompresses to far more than it claims."""
+    changed = io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, compressed if name == bomb_name else content)
+        # What stands in the central directory is what readers go by.
+        info = archive.getinfo(bomb_name)
+        info.compress_type, info.file_size, info.CRC = zipfile.ZIP_DEFLATED, len(members[bomb_name]), 0
+    return changed.getvalue()
+
+
+ARCHIVES: list[Mutation] = [
+    *(edit_zip(edit) for edit in (swap_members, damage_member, inflate_member, rename_member)),
+    understate_member,
+]
 
 #: What a file may name to have it called, and values that no setting has.
 HOSTILE: list[Any] = [

@@ -5,8 +5,10 @@ import hashlib
 import io
 import random
 import re
+import tracemalloc
 import zipfile
 
+import mutations
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -135,8 +137,21 @@ def test_labels_that_claim_too_much_are_refused(plain):
     data = io.BytesIO(plain_with_place_for_labels(plain))
     with zipfile.ZipFile(data, "a", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("labels.txt", bytes(1 << 25))
-    with pytest.raises(ValueError, match=r"the label file claims 33,554,432 bytes, more than"):
+    with pytest.raises(ValueError, match=r"labels\.txt claims 33,554,432 bytes, more than"):
         read_metadata(data.getvalue())
+
+
+def test_labels_that_claim_too_little_are_not_decompressed(plain):
+    data = plain_with_place_for_labels(plain) + mutations.understated(
+        {"labels.txt": b"a" * 10}, "labels.txt", mutations.bomb(1 << 28)
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"the label file .*Bad CRC-32"):
+            read_metadata(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+    finally:
+        tracemalloc.stop()
 
 
 def plain_with_place_for_labels(plain: bytes) -> bytes:
