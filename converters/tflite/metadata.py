@@ -102,12 +102,12 @@ def read_metadata(data: bytes) -> TFLiteMetadata | None:
     encoded = fb.get_model_metadata(model, _METADATA_NAME)
     if encoded is None:
         return None
-    graph = model.subgraphs[0]
-    shape = tuple(int(size) for size in graph.tensors[graph.inputs[0]].shape)
     if encoded[4:8] != FILE_IDENTIFIER:
         raise ValueError("the TFLite metadata is damaged: it does not begin as such")
     own = fb.get_model_metadata(model, _OWN_NAME) or b"{}"
     try:
+        graph = model.subgraphs[0]
+        shape = tuple(int(size) for size in graph.tensors[graph.inputs[0]].shape)
         return _decode(encoded, json.loads(own), shape, data)
     except (
         *(struct.error, IndexError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),

@@ -141,6 +141,14 @@ def test_labels_that_claim_too_much_are_refused(plain):
         read_metadata(data.getvalue())
 
 
+def test_an_input_without_a_shape_is_damage(plain):
+    model = parse(add_metadata(plain, METADATA))
+    graph = model.subgraphs[0]
+    graph.tensors[graph.inputs[0]].shape = None
+    with pytest.raises(ValueError, match="the TFLite metadata is damaged"):
+        read_metadata(serialize(model))
+
+
 def test_labels_that_claim_too_little_are_not_decompressed(plain):
     data = plain_with_place_for_labels(plain) + mutations.understated(
         {"labels.txt": b"a" * 10}, "labels.txt", mutations.bomb(1 << 28)
