@@ -89,8 +89,9 @@ COUNTED = {(m["name"], m["stem"]): m for m in json.loads((DATA / "exact_counts.j
 @pytest.mark.parametrize("name", [name for name in FEATURES if name != "MeliusNetTiny"])
 def test_docstrings_state_what_the_networks_count_to(name: str) -> None:
     function = getattr(larq_melius, name)
-    model = COUNTED[name, inspect.signature(function).parameters["stem"].default]
-    exact, size = model["exact"], model["derived"]["size_mib"]
+    exact = COUNTED[name, inspect.signature(function).parameters["stem"].default]["exact"]
+    binary = exact["binary_weights"]
+    size = (binary / 8 + (exact["params_without_moving_statistics"] - binary) * 4) / 2**20
     floats = exact["float_macs_without_classifier"]
     assert (
         " ".join(function.__doc__.split()).partition("(paper")[0].startswith((name, "Binary DenseNet", "Bi-Real-Net"))
