@@ -1,4 +1,5 @@
 // Every instruction set that this processor has, against naive loops.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <vector>
@@ -7,12 +8,17 @@
 #include "kernels/kernels.h"
 #include "select.h"
 
+namespace larq_melius {
+// See emulated/avx512.cpp.
+const Kernels& EmulatedAvx512Kernels();
+}  // namespace larq_melius
+
 using namespace larq_melius;
 
 namespace {
 
 std::vector<const Kernels*> AvailableKernels() {
-  std::vector<const Kernels*> available;
+  std::vector<const Kernels*> available = {&EmulatedAvx512Kernels()};
   for (const char* name : {"portable", "avx2", "avx512", "neon"}) {
     try {
       available.push_back(&SelectKernels(name));
@@ -35,6 +41,85 @@ void TestPackFloats(const Kernels& kernels) {
     for (size_t c = 0; c < values.size(); ++c) expected[c / 32] |= static_cast<uint32_t>(values[c] < 0) << (c % 32);
     kernels.pack_floats(values.data(), channels, actual.data());
     CHECK(actual == expected);
+  }
+}
+
+void TestPackCompared(const Kernels& kernels) {
+  Random random(8);
+  for (int64_t channels = 1; channels <= 200; ++channels) {
+    // No more than there are channels: what is read beyond them, a sanitizer reports.
+    const size_t count = static_cast<size_t>(channels);
+    std::vector<float> values(count), thresholds(count);
+    std::vector<uint32_t> flips(count);
+    std::vector<uint32_t> expected(static_cast<size_t>(WordCount(channels)));
+    for (size_t c = 0; c < count; ++c) {
+      values[c] = random.Float();
+      flips[c] = random.Integer(0, 1) == 0 ? 0 : 0x80000000u;
+      const float x = flips[c] == 0 ? values[c] : -values[c];
+      thresholds[c] = random.Integer(0, 2) == 0 ? x : random.Float();
+      expected[c / 32] |= static_cast<uint32_t>(x < thresholds[c]) << (c % 32);
+    }
+    std::vector<uint32_t> actual(expected.size(), ~0u);
+    kernels.pack_compared(values.data(), flips.data(), thresholds.data(), channels, actual.data());
+    CHECK(actual == expected);
+  }
+}
+
+// A row of a 3x3 convolution in groups, at the border of the map and within, against naive loops.
+void TestConvRow(const Kernels& kernels) {
+  Random random(9);
+  for (int round = 0; round < 200; ++round) {
+    const int64_t groups = random.Integer(1, 4);
+    const int64_t group_channels = random.Integer(1, 9);
+    const int64_t group_blocks = random.Integer(1, 2);
+    const int64_t channels = groups * group_channels;
+    const int64_t blocks = groups * group_blocks;
+    const int64_t width = random.Integer(3, 30);
+    const int64_t pad_left = random.Integer(0, 1);
+    const int64_t width_out = width - 2 + 2 * pad_left;
+    std::vector<float> map(static_cast<size_t>(3 * width * channels)), bias(static_cast<size_t>(8 * blocks));
+    std::vector<float> weights(static_cast<size_t>(blocks * 9 * group_channels * 8));
+    for (std::vector<float>* numbers : {&map, &bias, &weights}) {
+      for (float& number : *numbers) number = random.Float();
+    }
+    ConvRowArguments arguments = {};
+    for (int64_t row = 0; row < 3; ++row) arguments.rows[row] = map.data() + row * width * channels;
+    if (round % 3 == 0) arguments.rows[round / 3 % 2 * 2] = nullptr;
+    arguments.width_in = width;
+    arguments.channels_in = channels;
+    arguments.group_channels_in = group_channels;
+    arguments.group_blocks = group_blocks;
+    arguments.blocks = blocks;
+    arguments.weights = weights.data();
+    arguments.bias = bias.data();
+    arguments.low = -8.0f;
+    arguments.high = 8.0f;
+    arguments.width_out = width_out;
+    arguments.pad_left = pad_left;
+    arguments.output_stride = 8 * blocks;
+    std::vector<float> output(static_cast<size_t>(width_out * 8 * blocks));
+    arguments.output = output.data();
+    kernels.conv_row(arguments);
+    for (int64_t x = 0; x < width_out; ++x) {
+      for (int64_t channel = 0; channel < 8 * blocks; ++channel) {
+        const int64_t block = channel / 8;
+        double expected = bias[static_cast<size_t>(channel)];
+        for (int64_t row = 0; row < 3; ++row) {
+          for (int64_t column = 0; column < 3; ++column) {
+            const int64_t in_x = x - pad_left + column;
+            if (arguments.rows[row] == nullptr || in_x < 0 || in_x >= width) continue;
+            for (int64_t c = 0; c < group_channels; ++c) {
+              const size_t weight =
+                  static_cast<size_t>((((block * 3 + row) * 3 + column) * group_channels + c) * 8 + channel % 8);
+              expected += static_cast<double>(weights[weight]) *
+                          arguments.rows[row][in_x * channels + block / group_blocks * group_channels + c];
+            }
+          }
+        }
+        expected = std::min(std::max(expected, -8.0), 8.0);
+        CHECK(std::abs(output[static_cast<size_t>(x * 8 * blocks + channel)] - expected) < 1e-4);
+      }
+    }
   }
 }
 
@@ -171,9 +256,11 @@ int main() {
   for (const Kernels* kernels : AvailableKernels()) {
     CHECK(kernels->span_tile <= kMaxSpanTile && kernels->unit_pixels <= kMaxUnitPixels);
     TestPackFloats(*kernels);
+    TestPackCompared(*kernels);
     TestPackBytes(*kernels);
     TestAccumulate(*kernels);
     TestWriteFloats(*kernels);
+    TestConvRow(*kernels);
   }
   TestUnknownInstructionSetsAreErrors();
   return 0;

@@ -1,0 +1,101 @@
+// The AVX-512 instructions that kernels/avx512.cpp uses, lane by lane in plain C++: its logic can be tested on
+// processors that lack them. Masked loads touch only the lanes that they load, so that a sanitizer sees what lies
+// outside.
+#ifndef LARQ_MELIUS_TESTS_EMULATED_IMMINTRIN_H_
+#define LARQ_MELIUS_TESTS_EMULATED_IMMINTRIN_H_
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+using __mmask16 = uint16_t;
+struct __m256 {
+  float lanes[8];
+};
+struct __m512 {
+  float lanes[16];
+};
+struct __m512i {
+  uint32_t lanes[16];
+};
+constexpr int _CMP_LT_OQ = 17;
+
+inline __m256 _mm256_loadu_ps(const float* address) {
+  __m256 x;
+  std::memcpy(x.lanes, address, sizeof(x.lanes));
+  return x;
+}
+inline void _mm256_storeu_ps(float* address, __m256 x) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
+inline __m256 _mm256_set1_ps(float value) {
+  __m256 x;
+  for (float& lane : x.lanes) lane = value;
+  return x;
+}
+inline __m256 _mm256_broadcast_ss(const float* address) { return _mm256_set1_ps(*address); }
+inline __m256 _mm256_add_ps(__m256 a, __m256 b) {
+  for (int i = 0; i < 8; ++i) a.lanes[i] += b.lanes[i];
+  return a;
+}
+inline __m256 _mm256_fmadd_ps(__m256 a, __m256 b, __m256 c) {
+  for (int i = 0; i < 8; ++i) c.lanes[i] = std::fma(a.lanes[i], b.lanes[i], c.lanes[i]);
+  return c;
+}
+// The second operand where one is not a number.
+inline __m256 _mm256_max_ps(__m256 a, __m256 b) {
+  for (int i = 0; i < 8; ++i) b.lanes[i] = a.lanes[i] > b.lanes[i] ? a.lanes[i] : b.lanes[i];
+  return b;
+}
+inline __m256 _mm256_min_ps(__m256 a, __m256 b) {
+  for (int i = 0; i < 8; ++i) b.lanes[i] = a.lanes[i] < b.lanes[i] ? a.lanes[i] : b.lanes[i];
+  return b;
+}
+
+inline __m512 _mm512_setzero_ps() { return {}; }
+inline __m512i _mm512_setzero_si512() { return {}; }
+inline __m512i _mm512_set1_epi32(int32_t value) {
+  __m512i x;
+  for (uint32_t& lane : x.lanes) lane = static_cast<uint32_t>(value);
+  return x;
+}
+inline __m512i _mm512_loadu_si512(const void* address) {
+  __m512i x;
+  std::memcpy(x.lanes, address, sizeof(x.lanes));
+  return x;
+}
+inline void _mm512_storeu_si512(void* address, __m512i x) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
+inline __m512i _mm512_maskz_loadu_epi32(__mmask16 mask, const void* address) {
+  __m512i x = {};
+  for (int i = 0; i < 16; ++i) {
+    if ((mask >> i & 1) != 0) std::memcpy(&x.lanes[i], static_cast<const char*>(address) + 4 * i, 4);
+  }
+  return x;
+}
+inline __m512 _mm512_castsi512_ps(__m512i x) {
+  __m512 y;
+  std::memcpy(y.lanes, x.lanes, sizeof(y.lanes));
+  return y;
+}
+inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void* address) {
+  return _mm512_castsi512_ps(_mm512_maskz_loadu_epi32(mask, address));
+}
+inline __mmask16 _mm512_mask_cmp_ps_mask(__mmask16 mask, __m512 a, __m512 b, int predicate) {
+  if (predicate != _CMP_LT_OQ) std::abort();  // No other is used.
+  int result = 0;
+  for (int i = 0; i < 16; ++i) result |= (a.lanes[i] < b.lanes[i] ? 1 : 0) << i;
+  return static_cast<__mmask16>(result & mask);
+}
+inline __m512i _mm512_xor_si512(__m512i a, __m512i b) {
+  for (int i = 0; i < 16; ++i) a.lanes[i] ^= b.lanes[i];
+  return a;
+}
+inline __m512i _mm512_add_epi32(__m512i a, __m512i b) {
+  for (int i = 0; i < 16; ++i) a.lanes[i] += b.lanes[i];
+  return a;
+}
+inline __m512i _mm512_popcnt_epi32(__m512i x) {
+  for (uint32_t& lane : x.lanes) lane = static_cast<uint32_t>(__builtin_popcount(lane));
+  return x;
+}
+
+#endif  // LARQ_MELIUS_TESTS_EMULATED_IMMINTRIN_H_
