@@ -7,10 +7,18 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.converters.export.convert import convert
-from larq_melius.converters.export.prepare import check_labels, deployable_model, image_shape, sample_inputs
+from larq_melius.converters.export.prepare import (
+    check_labels,
+    check_weights,
+    deployable_model,
+    float_warnings,
+    image_shape,
+    sample_inputs,
+)
 from larq_melius.converters.export.report import ExportError, ExportReport, VerificationError
-from larq_melius.converters.export.verify import Verification, verify
+from larq_melius.converters.export.verify import Verification, batch_problems, verify
 from larq_melius.converters.quantization.weight_only import check_quantization, quantize_weights
+from larq_melius.converters.tflite.batching import with_batch
 from larq_melius.converters.tflite.flatbuffer import count_operators
 from larq_melius.converters.tflite.metadata import TFLiteMetadata, add_metadata
 from larq_melius.files import check_writable, write_atomically
@@ -34,6 +42,7 @@ def export_tflite(
     license: str = "",
     trust: bool = False,
     quantize: str | None = None,
+    batch: int | None = 1,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Converts a model to a ``.tflite`` file and checks the file against the model before it is put in place.
@@ -54,6 +63,8 @@ def export_tflite(
         trust: Whether to load a saved model that may run code of its own; see ``load_model_safely``.
         quantize: How the weights of 32-bit layers are stored: ``"weights"`` for 8-bit integers, ``"float16"``, or
             ``None`` for 32 bits; see ``larq_melius.converters.quantization``.
+        batch: How many images the file takes at once; ``None`` for as many as an interpreter is told by
+            ``resize_tensor_input``, which Larq Compute Engine's does not have: that takes one image then.
         progress: Called with a line about each step.
 
     Raises:
@@ -64,6 +75,8 @@ def export_tflite(
         OSError: If an image cannot be read or the file cannot be written; nothing is left behind then.
     """
     check_writable(path)
+    if batch is not None and batch < 1:
+        raise ValueError(f"batch must be a number of images from 1, or None, not {batch}.")
     if quantize is not None:
         check_quantization(quantize)
     report = progress or (lambda line: None)
@@ -73,9 +86,7 @@ def export_tflite(
             model = load_model_safely(model, trust=trust)
         except (FileNotFoundError, ValueError) as error:
             raise ExportError(str(error)) from error
-    for variable in model.weights:
-        if not np.isfinite(variable.numpy()).all():
-            raise ExportError(f"The weights {variable.name} are not finite numbers.")
+    check_weights(model)
     model = deployable_model(model, input_size)
     shape = image_shape(model)
     check_labels(model, labels)
@@ -107,12 +118,18 @@ def export_tflite(
     shipped = make_interpreter(flatbuffer).predict(inputs[:1])  # with the softmax, which the comparison leaves out
     if tuple(shipped.shape[1:]) != tuple(model.outputs[0].shape[1:]):
         raise VerificationError(f"The flatbuffer of {model.name} gives outputs of the shape {shipped.shape[1:]}.")
+    if batch != 1:
+        report(f"Running batches of {batch or 'any number of'} images")
+        single, flatbuffer = flatbuffer, add_metadata(with_batch(network, batch), metadata)
+        _refuse(model, batch_problems(single, flatbuffer, batch, inputs))
     return ExportReport(
         path=write_atomically(path, flatbuffer),
         bytes=len(flatbuffer),
         operators=dict(count_operators(flatbuffer).most_common()),
         metadata=metadata,
         verification=verification,
+        batch=batch,
+        warnings=float_warnings(model),
     )
 
 
@@ -124,6 +141,10 @@ def _verified(
     progress: Callable[[str], None] | None,
 ) -> Verification:
     verification = verify(model, flatbuffer, inputs, quantization=quantization, progress=progress)
-    if verification.problems:
-        raise VerificationError(f"The flatbuffer of {model.name} is not right: {'; '.join(verification.problems)}.")
+    _refuse(model, verification.problems)
     return verification
+
+
+def _refuse(model: tf.keras.Model, problems: Sequence[str]) -> None:
+    if problems:
+        raise VerificationError(f"The flatbuffer of {model.name} is not right: {'; '.join(problems)}.")

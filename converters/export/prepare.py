@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from importlib.resources import as_file, files
 from typing import Any
 
+import larq as lq
 import numpy as np
 import tensorflow as tf
 
 from larq_melius.converters.export.report import ExportError
 from larq_melius.images import load_image
 from larq_melius.preprocessing import Preprocessing
+from larq_melius.weights.checks import first_line
 
 _SAMPLE_IMAGES = ("china.jpg", "flower.jpg")
 _RANDOM_SAMPLES = 4
@@ -47,9 +49,9 @@ def deployable_model(model: tf.keras.Model, input_size: tuple[int, int] | None) 
     image = tf.keras.layers.Input((*size, shape[2]), name=model.inputs[0].name)
     try:
         copy = tf.keras.models.clone_model(model, input_tensors=[image], clone_function=in_float32)
+        copy.set_weights(model.get_weights())
     except ValueError as error:
-        raise ExportError(f"{model.name} cannot take images of {size[0]}x{size[1]}: {error}") from error
-    copy.set_weights(model.get_weights())
+        raise ExportError(f"{model.name} cannot take images of {size[0]}x{size[1]}: {first_line(error)}") from error
     return copy
 
 
@@ -63,6 +65,29 @@ def _in_float32(config: Any) -> Any:
         key: "float32" if key == "dtype" and "float16" in str(value) else _in_float32(value)
         for key, value in config.items()
     }
+
+
+def check_weights(model: tf.keras.Model) -> None:
+    """Raises ``ExportError`` if a weight is NaN or infinite."""
+    for variable in model.weights:
+        if not np.isfinite(variable.numpy()).all():
+            raise ExportError(f"The weights {variable.name} are not finite numbers.")
+
+
+def float_warnings(model: tf.keras.Model) -> tuple[str, ...]:
+    """One sentence for each layer with binary weights that Larq Compute Engine has no binary operator for."""
+    warnings = []
+    for layer in model.submodules:
+        binary = {
+            name
+            for name in ("input_quantizer", "kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+            if getattr(getattr(layer, name, None), "precision", None) == 1
+        }
+        convolution = isinstance(layer, lq.layers.QuantConv2D) and not isinstance(layer, lq.layers.QuantConv2DTranspose)
+        if binary - {"input_quantizer"} and not (convolution and "input_quantizer" in binary):
+            reason = "its input is not binary" if convolution else "Larq Compute Engine has no binary operator for it"
+            warnings.append(f"{layer.name} ({type(layer).__name__}) runs in 32 bits: {reason}.")
+    return tuple(warnings)
 
 
 def image_shape(model: tf.keras.Model) -> tuple[int, int, int]:

@@ -25,6 +25,8 @@ class ExportReport:
         operators: Number of operators of each kind, the most frequent first.
         metadata: What the file says about itself.
         verification: Comparison with the Keras model.
+        batch: How many images it takes at once; ``None`` for as many as an interpreter is told.
+        warnings: What a user should know of it, one sentence each.
     """
 
     path: Path
@@ -32,3 +34,5 @@ class ExportReport:
     operators: dict[str, int]
     metadata: TFLiteMetadata
     verification: Verification
+    batch: int | None = 1
+    warnings: tuple[str, ...] = ()

@@ -11,8 +11,11 @@ from tqdm import tqdm
 
 from larq_melius.analysis.operations import count_binary_convolutions
 from larq_melius.analysis.padding import pads_with_minus_one
+from larq_melius.converters.tflite.batching import with_batch
 from larq_melius.converters.tflite.flatbuffer import count_operators, without_softmax
-from larq_melius.runtime import Interpreter, find_library, make_interpreter
+from larq_melius.runtime import Interpreter, delegate, find_library, make_interpreter
+from larq_melius.runtime.library import import_litert
+from larq_melius.weights.checks import first_line
 
 #: Largest relative difference that rounding alone makes. Seen over the zoo: up to 1e-5.
 ROUNDING_TOLERANCE = 1e-4
@@ -24,6 +27,8 @@ FLIP_TOLERANCE = 0.35
 QUANTIZATION_TOLERANCES = {"weights": (0.5, 0.3), "float16": (0.5, 0.3)}
 #: Samples that Larq Compute Engine's interpreter, slow on x86, runs where the delegate runs all.
 _FEW = 2
+#: Images that a network of an open batch size is tried on.
+_OPEN_BATCH = 3
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,50 @@ def verify(
     hint = " (the network pads with -1, which no LceBconv2d does)" if pads_with_minus_one(model) else ""
     binary, lce = count_binary_convolutions(model), count_operators(flatbuffer)["LceBconv2d"]
     return _compare(expected, by_lce, binary, lce, hint, by_delegate, quantization)
+
+
+def batch_problems(single: bytes, batched: bytes, batch: int | None, inputs: np.ndarray) -> list[str]:
+    """What is wrong with a network for a batch of images, beside the same network for one.
+
+    Args:
+        single: The network for one image.
+        batched: The network for a batch.
+        batch: Size of the batch; ``None`` if it is open. Larq Compute Engine's interpreter cannot resize a network, so
+            only the delegate runs that as it is.
+        inputs: Normalized images, ``(samples, height, width, channels)``, float32.
+    """
+    count = batch or _OPEN_BATCH
+    images = np.resize(inputs, (count, *inputs.shape[1:]))
+    single, batched = without_softmax(single), without_softmax(batched)
+    problems = []
+    try:
+        if find_library() is not None:
+            expected = _flat(Interpreter(single, runtime="delegate").predict(images))
+            problems += _of_batch(expected, _run_resized(batched, images), "the delegate")
+        if batch is not None or find_library() is None:
+            expected = _flat(make_interpreter(single).predict(images))
+            fixed = batched if batch is not None else with_batch(single, count)
+            actual = make_interpreter(fixed).interpreter.predict([images])[0]
+            problems += _of_batch(expected, actual, "LCE's interpreter")
+    except (RuntimeError, ValueError) as error:
+        problems.append(f"it does not run on {count} images at once ({first_line(error)})")
+    return problems
+
+
+def _of_batch(expected: np.ndarray, actual: np.ndarray, runtime: str) -> list[str]:
+    if len(actual) != len(expected):
+        return [f"for {len(expected)} images, {runtime} gives {len(actual)} results"]
+    return [f"on a batch, run by {runtime}, {problem}" for problem in _rounding_problems(expected, _flat(actual))]
+
+
+def _run_resized(flatbuffer: bytes, images: np.ndarray) -> np.ndarray:
+    interpreter = import_litert().Interpreter(model_content=flatbuffer, experimental_delegates=[delegate()])
+    (image,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(image["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(image["index"], images)
+    interpreter.invoke()
+    return interpreter.get_tensor(output["index"])
 
 
 def _run_lce(flatbuffer: bytes, inputs: np.ndarray, reference: np.ndarray, enough: int, *, show: bool) -> np.ndarray:

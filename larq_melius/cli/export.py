@@ -11,11 +11,31 @@ from larq_melius.cli.errors import one_line_errors
 from larq_melius.cli.network import classifier_options, pop_classifier_options, say_assumptions
 from larq_melius.cli.output import json_option, print_columns, print_json, progress
 
+#: What ``Batch`` gives for "any".
+ANY = 0
+
+
+class Batch(click.ParamType):
+    """A number of images, or "any"."""
+
+    name = "N|any"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int:
+        """Parses the number, or fails with one line."""
+        if value == "any":
+            return ANY
+        number = int(value) if str(value).isdecimal() else 0
+        if number < 1:
+            self.fail(f"{value!r} is neither a number from 1 nor 'any'", param, context)
+        return number
+
 
 @click.command()
 @click.argument("model", shell_complete=complete_networks_or_files)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-@classifier_options()
+@classifier_options("input_size")
+@click.option("--input-size", nargs=2, type=click.IntRange(min=1), metavar="H W", help="Height and width of the image.")
+@click.option("--batch", type=Batch(), default="1", show_default=True, help="Images at once, or 'any' number of them.")
 @click.option(
     "--image", "images", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Image to check with."
 )
@@ -29,6 +49,8 @@ def export(
     model: str,
     output: Path,
     images: tuple[str, ...],
+    input_size: tuple[int, int] | None,
+    batch: int,
     quantize: str | None,
     as_json: bool,
     **options: Any,
@@ -57,12 +79,19 @@ def export(
             output,
             preprocessing=network.known_preprocessing(),
             labels=network.labels,
-            input_size=(arguments["input_size"],) * 2 if arguments["input_size"] else None,
+            input_size=input_size,
             images=images,
             name=record.model if record else None,
             license=record.license if record else "",
             quantize=quantize,
+            batch=None if batch == ANY else batch,
             progress=progress,
+        )
+    for warning in report.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if report.batch is None:
+        click.echo(
+            "Note: Larq Compute Engine's interpreter cannot resize a network: it runs one image at a time.", err=True
         )
     _print(report, as_json)
 
@@ -72,6 +101,8 @@ def _print(report: Any, as_json: bool) -> None:
     facts = {
         "path": str(report.path),
         "bytes": report.bytes,
+        "batch": report.batch or "any",
+        "warnings": report.warnings,
         "quantization": checked.quantization,
         "binary_convolutions": checked.binary_convolutions,
         "lce_bconv2d": checked.lce_bconv2d,
