@@ -26,6 +26,7 @@ from larq_melius.models.safe_loading import load_model_safely
 from larq_melius.preprocessing import IMAGENET, Preprocessing
 from larq_melius.runtime.lce_interpreter import make_interpreter
 from larq_melius.version import __version__
+from larq_melius.weights.checks import first_line
 
 _STORED_AS = {"weights": "8 bits", "float16": "16 bits"}
 
@@ -140,7 +141,10 @@ def _verified(
     quantization: str | None,
     progress: Callable[[str], None] | None,
 ) -> Verification:
-    verification = verify(model, flatbuffer, inputs, quantization=quantization, progress=progress)
+    try:
+        verification = verify(model, flatbuffer, inputs, quantization=quantization, progress=progress)
+    except ValueError as error:  # The converter lets operators pass that no runtime has.
+        raise ExportError(f"The flatbuffer of {model.name} cannot be run: {first_line(error)}") from error
     _refuse(model, verification.problems)
     return verification
 

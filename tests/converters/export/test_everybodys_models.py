@@ -113,11 +113,11 @@ def test_several_inputs_or_outputs_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_the_converter_does_not_know_is_one_line(tmp_path):
+def test_operators_that_no_runtime_has_are_one_line(tmp_path):
     image = tf.keras.Input((8, 8, 3))
     x = tf.keras.layers.Lambda(lambda x: tf.math.igamma(1 + tf.abs(x), 2 + tf.abs(x)))(image)
     x = tf.keras.layers.GlobalAveragePooling2D()(x)
-    with pytest.raises(ExportError, match=r"Larq Compute Engine cannot convert") as error:
+    with pytest.raises(ExportError, match=r"cannot be run: .*Igamma") as error:
         export_tflite(tf.keras.Model(image, x), tmp_path / "model.tflite")
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
