@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from larq_melius.converters.export.convert import convert
+from larq_melius.converters.export.page import report_page
 from larq_melius.converters.export.prepare import (
     check_labels,
     check_weights,
@@ -44,6 +45,7 @@ def export_tflite(
     trust: bool = False,
     quantize: str | None = None,
     batch: int | None = 1,
+    page: str | os.PathLike[str] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
     """Converts a model to a ``.tflite`` file and checks the file against the model before it is put in place.
@@ -66,6 +68,7 @@ def export_tflite(
             ``None`` for 32 bits; see ``larq_melius.converters.quantization``.
         batch: How many images the file takes at once; ``None`` for as many as an interpreter is told by
             ``resize_tensor_input``, which Larq Compute Engine's does not have: that takes one image then.
+        page: An HTML file to write about the export: sizes, signs that flip, latency, images, operators.
         progress: Called with a line about each step.
 
     Raises:
@@ -76,6 +79,8 @@ def export_tflite(
         OSError: If an image cannot be read or the file cannot be written; nothing is left behind then.
     """
     check_writable(path)
+    if page is not None:
+        check_writable(page)
     if batch is not None and batch < 1:
         raise ValueError(f"batch must be a number of images from 1, or None, not {batch}.")
     if quantize is not None:
@@ -123,7 +128,7 @@ def export_tflite(
         report(f"Running batches of {batch or 'any number of'} images")
         single, flatbuffer = flatbuffer, add_metadata(with_batch(network, batch), metadata)
         _refuse(model, batch_problems(single, flatbuffer, batch, inputs))
-    return ExportReport(
+    exported = ExportReport(
         path=write_atomically(path, flatbuffer),
         bytes=len(flatbuffer),
         operators=dict(count_operators(flatbuffer).most_common()),
@@ -132,6 +137,12 @@ def export_tflite(
         batch=batch,
         warnings=float_warnings(model),
     )
+
+    if page is not None:
+        report("Writing the page about it")
+        text = report_page(exported, model, network, inputs)
+        write_atomically(page, text.encode())
+    return exported
 
 
 def _verified(

@@ -23,8 +23,8 @@ ROUNDING_TOLERANCE = 1e-4
 #: it. Seen over the zoo: up to 0.1.
 FLIP_TOLERANCE = 0.35
 #: Largest relative difference of a network whose weights are stored in fewer bits, and the largest of the median over
-#: samples: every sample has signs that flip. Seen: 0.10 and 0.04 in the digits network, 0.09 and 0.08 in MeliusNet22 with
-#: random weights.
+#: samples: every sample has signs that flip. Seen: 0.10 and 0.04 in the digits network, 0.09 and 0.08 in
+#: MeliusNet22 with random weights.
 QUANTIZATION_TOLERANCES = {"weights": (0.5, 0.3), "float16": (0.5, 0.3)}
 #: Samples that Larq Compute Engine's interpreter, slow on x86, runs where the delegate runs all.
 _FEW = 2

@@ -138,11 +138,15 @@ def count_blocks(model: tf.keras.Model) -> list[Block]:
 
 def count_binary_convolutions(model: tf.keras.Model) -> int:
     """Number of convolutions whose inputs and weights are both binary."""
-    return sum(
+    return sum(is_binary_convolution(layer) for layer in _uses(model))
+
+
+def is_binary_convolution(layer: Any) -> bool:
+    """Whether a layer is a convolution whose inputs and weights are both binary."""
+    return (
         isinstance(layer, lq.layers.QuantConv2D)
         and _is_binary(layer, "kernel_quantizer")
         and _is_binary(layer, "input_quantizer")
-        for layer in _uses(model)
     )
 
 

@@ -44,6 +44,7 @@ class Batch(click.ParamType):
     metavar="[weights|float16]",
     help="Store the weights of 32-bit layers in 8 bits or as 16-bit floats.  [default: 32 bits]",
 )
+@click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="HTML page to write about the export.")
 @json_option
 def export(
     model: str,
@@ -52,6 +53,7 @@ def export(
     input_size: tuple[int, int] | None,
     batch: int,
     quantize: str | None,
+    report: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -74,7 +76,7 @@ def export(
         network = load_network(model, **arguments)
         say_assumptions(network)
         record = network.record
-        report = export_tflite(
+        exported = export_tflite(
             network.model,
             output,
             preprocessing=network.known_preprocessing(),
@@ -85,15 +87,16 @@ def export(
             license=record.license if record else "",
             quantize=quantize,
             batch=None if batch == ANY else batch,
+            page=report,
             progress=progress,
         )
-    for warning in report.warnings:
+    for warning in exported.warnings:
         click.echo(f"Warning: {warning}", err=True)
-    if report.batch is None:
+    if exported.batch is None:
         click.echo(
             "Note: Larq Compute Engine's interpreter cannot resize a network: it runs one image at a time.", err=True
         )
-    _print(report, as_json)
+    _print(exported, as_json)
 
 
 def _print(report: Any, as_json: bool) -> None:
