@@ -18,10 +18,16 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.command()
 @click.argument("study", shell_complete=complete_studies)
 @dataset_option
-@click.option("--data-dir", type=_FOLDER, help="Where the data set is, or is to be put.")
+@click.option("--data-dir", type=_FOLDER, help="Folder of the data set, or to download it to.")
 @click.option("-o", "--output", type=_FOLDER, help="Folder of the runs.  [default: runs/ablation-STUDY-DATASET]")
 @set_option
-@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings of each case.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Seeds to train each case with.",
+)
 @click.option("--devices", type=click.IntRange(min=1), help="Devices of this host to use.  [default: all GPUs]")
 @json_option
 def ablation(
@@ -36,7 +42,8 @@ def ablation(
 ) -> None:
     """Run an ablation STUDY of the paper and print its table: stem, naive, optimizer, 32bit or precision.
 
-    Runs that are done are kept: the same command goes on after an interruption. More --seeds tell what is chance.
+    Finished runs are kept, so the same command continues after an interruption. Several --seeds show which
+    differences are more than chance.
     """
     with one_line_errors():
         from larq_melius.zoo.ablations import find_ablation, run_ablation

@@ -16,19 +16,19 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command()
 @click.argument("checkpoint", type=click.Path())
 @click.option("--model", required=True, help="Name of the network.")
-@click.option("--tag", required=True, help="What users will pass as weights=, such as 'imagenet'.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write; a new one.")
+@click.option("--tag", required=True, help="Name of the weights for weights=, such as 'imagenet'.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="New folder to write.")
 @click.option("--evaluation", type=_FILE, help='Report: {"images": 50000, "top1": 0.6, "top5": 0.8, "data": "…"}.')
-@click.option("--images", type=_FOLDER, help="Or measure on these images, in a folder for each class.")
-@click.option("--data", default="", help="What --images are. [default: the folder's name]")
-@click.option("--trained-on", required=True, help="Data set and split of the training.")
-@click.option("--source", required=True, help="How, or by whom, the weights were made; whom to credit.")
-@click.option("--license", required=True, help="SPDX identifier.")
+@click.option("--images", type=_FOLDER, help="Measure the accuracy on these images, with a folder for each class.")
+@click.option("--data", default="", help="Name of the data in --images.  [default: the folder's name]")
+@click.option("--trained-on", required=True, help="Data set and split that the weights were trained on.")
+@click.option("--source", required=True, help="Who made the weights, and how; whom to credit.")
+@click.option("--license", required=True, help="SPDX identifier of the license.")
 @click.option("--measured-by", required=True, help="Who measured the accuracy.")
-@click.option("--recipe", type=_FILE, help="The training, for the model card: Markdown, or a text file of settings.")
+@click.option("--recipe", type=_FILE, help="Description of the training for the model card, Markdown or text.")
 @classifier_options("weights", "classes", "trust")
-@click.option("--url-base", help="Address of the folder that the files will be downloaded from.")
-@click.option("--with-latent", is_flag=True, help="Write the latent weights, too, from which training can continue.")
+@click.option("--url-base", help="URL of the folder that users will download the files from.")
+@click.option("--with-latent", is_flag=True, help="Also write the latent weights, from which training can continue.")
 @json_option
 def publish(
     checkpoint: str,
@@ -44,11 +44,11 @@ def publish(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make a release of CHECKPOINT, a weight file of any kind that --weights takes.
+    """Make a release of CHECKPOINT, any weight file that --weights takes.
 
-    The release folder has the weights with and without the classifier, one bit for each binary weight, their hashes, a
-    model card, and the entries for the registry. It is put in place once the weights, loaded back as users load them,
-    compute what the checkpoint does.
+    The release folder has the weights with and without the classifier, with one bit per binary weight, their hashes, a
+    model card, and registry entries. It appears only after the weights, loaded as users load them, have computed the
+    same as the checkpoint.
     """
     if (evaluation is None) == (images is None):
         raise click.UsageError("Give either --evaluation, a report of the accuracy, or --images to measure it on.")
@@ -94,6 +94,6 @@ def _print(output: Path, records: tuple[Any, Any], as_json: bool) -> None:
             *((record.file, f"{record.bytes:,} bytes") for record in records),
             ("top-1", f"{records[0].top1:.2%}"),
             *([] if top5 is None else [("top-5", f"{top5:.2%}")]),
-            ("checked", "loaded back from the folder, the weights compute what the checkpoint does"),
+            ("checked", "loaded from the folder, the weights compute the same as the checkpoint"),
         ]
     )

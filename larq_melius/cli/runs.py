@@ -1,7 +1,4 @@
-"""``larq-melius runs``: what trainings have come to.
-
-Nothing here needs TensorFlow, so these commands answer at once.
-"""
+"""``larq-melius runs``: lists, compares and plots trainings, without importing TensorFlow."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +23,7 @@ def runs() -> None:
 @click.argument("folder", type=_FOLDER, default=Path("runs"))
 @json_option
 def list_(folder: Path, as_json: bool) -> None:
-    """List the runs under FOLDER.
-
-    It is the folder 'runs' if it is not given.
-    """
+    """List the runs in FOLDER, by default 'runs'."""
     with one_line_errors(tensorflow=False):
         from larq_melius.zoo.runs.folder import find_runs
 
@@ -60,16 +54,15 @@ def list_(folder: Path, as_json: bool) -> None:
 @click.option("--reach", type=click.FloatRange(0, 1, min_open=True), help="Also the time to this top-1, such as 0.6.")
 @json_option
 def compare(folders: tuple[Path, ...], reach: float | None, as_json: bool) -> None:
-    """Compare runs with each other and the authors'.
+    """Compare runs with each other and with the authors' trainings.
 
-    A RUN is its folder. Those on ImageNet are compared with the authors' own training of the same network, too.
+    A RUN is its folder. Runs on ImageNet are also compared with the authors' own training of the same network.
 
-    All accuracies are on the validation images but for TRAIN TOP-1, and TOP-5 is of the same epoch as the TOP-1 left of
-    it. LEFT is as long as that many epochs at the pace of the newest five.
+    Accuracies are on the validation images, except for TRAIN TOP-1; each TOP-5 is of the same epoch as the TOP-1 to its
+    left. LEFT is estimated from the newest five epochs.
     """
     with one_line_errors(tensorflow=False):
-        from larq_melius.zoo.runs.compare import compare_runs
-        from larq_melius.zoo.runs.comparison_text import render
+        from larq_melius.zoo.runs.compare import compare_runs, render
 
         comparison = compare_runs(_load(folders), reach=reach)
         text = render(comparison)
@@ -82,19 +75,19 @@ def compare(folders: tuple[Path, ...], reach: float | None, as_json: bool) -> No
 @runs.command()
 @click.argument("folders", metavar="RUN...", nargs=-1, required=True, type=_FOLDER)
 @click.option("-o", "--output", required=True, type=_FOLDER, help="File to write: .png, .svg or .pdf.")
-@click.option("--flips", is_flag=True, help="Plot how often weights changed their signs.")
+@click.option("--flips", is_flag=True, help="Plot how often the signs of weights flipped.")
 @click.option("--layer", "layers", multiple=True, help="With --flips: a layer to plot; may be repeated.")
-@click.option("--no-authors", is_flag=True, help="Leave the authors' own curves out.")
+@click.option("--no-authors", is_flag=True, help="Do not draw the authors' curves.")
 def plot(folders: tuple[Path, ...], output: Path, flips: bool, layers: tuple[str, ...], no_authors: bool) -> None:
     """Plot accuracy or sign flips over the epochs.
 
-    A RUN is its folder. Accuracies of runs on ImageNet come with the authors' own of the same networks. With --flips
-    the plot is of the first and the last layer whose flips are counted, or of those named with --layer.
+    A RUN is its folder. Runs on ImageNet are drawn with the authors' own curves of the same networks. --flips plots the
+    first and the last layer whose flips are counted, or those named with --layer.
     """
     if layers and not flips:
         raise click.UsageError("--layer goes with --flips.")
     if no_authors and flips:
-        raise click.UsageError("--no-authors goes without --flips: the authors published accuracies only.")
+        raise click.UsageError("--no-authors does not go with --flips: the authors published accuracies only.")
     with one_line_errors(tensorflow=False):
         from larq_melius.files import check_writable
         from larq_melius.zoo.runs.plot import plot_accuracy, plot_flips
@@ -115,7 +108,7 @@ def _load(folders: tuple[Path, ...]) -> "list[Run]":
 
 
 def _entry(path: Path, name: Path) -> dict[str, Any]:
-    """A line of the list; a damaged run gets one, too."""
+    """A row of the list, also for a damaged run."""
     from larq_melius.zoo.runs.folder import load_run
 
     entry = dict.fromkeys(("model", "stem", "dataset", "epochs_done", "epochs_planned", "best_top1", "error"))

@@ -17,24 +17,24 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.command()
 @click.argument("recipe", shell_complete=complete_recipes)
 @dataset_option
-@click.option("--data-dir", type=_FOLDER, help="Where the data set is, or is to be put.")
+@click.option("--data-dir", type=_FOLDER, help="Folder of the data set, or to download it to.")
 @click.option("-o", "--output", type=_FOLDER, help="Folder of the run.  [default: runs/RECIPE-DATASET]")
 @set_option
 @click.option("--epochs", type=click.IntRange(min=1), help="Short for --set epochs=N.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Images of a step over all devices.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images per step, over all devices.")
 @click.option(
     "--precision", type=click.Choice(["float32", "mixed_float16", "mixed_bfloat16"]), help="Arithmetic of the layers."
 )
-@click.option("--xla/--no-xla", default=None, help="Have XLA compile the step.")
-@click.option("--resume", is_flag=True, help="Go on from the run's last checkpoint, if there is one.")
+@click.option("--xla/--no-xla", default=None, help="Compile the step with XLA.")
+@click.option("--resume", is_flag=True, help="Continue from the run's last checkpoint, if there is one.")
 @click.option(
     "--checkpoint-steps", type=click.IntRange(min=1), default=1000, show_default=True, help="Steps between checkpoints."
 )
 @click.option("--devices", type=click.IntRange(min=1), help="Devices of this host to use.  [default: all GPUs]")
 @click.option("--hosts", help="host:port of every worker, separated by commas; the same on each.")
-@click.option("--host-index", type=click.IntRange(min=0), help="Which of --hosts this process is, from 0.")
-@click.option("--slurm", is_flag=True, help="Take the workers from the SLURM job: one a task of srun.")
-@click.option("--trust", is_flag=True, help="Load a teacher from a file even if it may run any code.")
+@click.option("--host-index", type=click.IntRange(min=0), help="Index of this process in --hosts, from 0.")
+@click.option("--slurm", is_flag=True, help="Take the workers from the SLURM job, one per task of srun.")
+@click.option("--trust", is_flag=True, help="Load a teacher from a file even if it may run code of its own.")
 def train(
     recipe: str,
     dataset: str | None,
@@ -52,7 +52,7 @@ def train(
 ) -> None:
     """Train a network by RECIPE, the name of a network or another recipe, or a JSON file.
 
-    Press Ctrl-C to stop; the same command with --resume goes on. Several hosts need a folder they all see.
+    Ctrl-C writes a checkpoint and stops; the same command with --resume continues. Several hosts need a shared folder.
     """
     if (hosts is None) != (host_index is None):
         raise click.UsageError("--hosts and --host-index go together.")
@@ -102,7 +102,7 @@ def train(
     top5 = f" {best.val_top5:.2%} top-5," if len(data.classes) > 5 else ""
     click.echo(f"Best: {best.val_top1:.2%} top-1,{top5} in epoch {best.epoch} of {len(log)}.")
     click.echo(f"The network of that epoch is {folder / files.BEST}, the log {folder / files.LOG}.")
-    # What a saved network does not tell about its classes and images.
+    # A saved network stores neither its classes nor how images are prepared.
     untold = ["--labels", folder / files.LABELS, *as_options(data.preprocessing, IMAGENET)]
     for command in (
         ("runs", "plot", folder, "-o", "accuracy.png"),

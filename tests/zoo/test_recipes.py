@@ -55,7 +55,7 @@ def test_recipe_of_one_s_own(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["epochs"], "'epochs' is no setting: write it as key=value"),
+        (["epochs"], "'epochs' is not a setting: write it as key=value"),
         (["epocs=3"], "no field 'epocs'; did you mean 'epochs'?"),
         (["epochs=3.5"], "epochs must be a whole number, got 3.5"),
         (["epochs=0"], "epochs must be above 0"),
@@ -85,7 +85,7 @@ def test_mistakes_get_one_line(settings, message) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "this is no JSON"), ("[]", "a JSON object that names"), ("{}", "a JSON object that names")],
+    [("{", "this is not JSON"), ("[]", "a JSON object with at least a 'model'"), ("{}", "a JSON object with at least a 'model'")],
 )
 def test_file_that_is_no_recipe(text, message, tmp_path) -> None:
     path = tmp_path / "my.json"

@@ -1,4 +1,4 @@
-"""What the ablation studies compare."""
+"""The ablation studies: what each compares."""
 
 from dataclasses import dataclass
 
@@ -8,9 +8,9 @@ class Case:
     """One training of a study.
 
     Attributes:
-        label: What it is called in the table.
+        label: Its name in the table.
         recipe: Name of its recipe.
-        settings: ``key=value`` texts that change it.
+        settings: ``key=value`` texts that change the recipe.
         top1: Top-1 accuracy on ImageNet in the paper, 0 to 1.
     """
 
@@ -27,7 +27,7 @@ class Ablation:
     Attributes:
         summary: What it compares, and where it is in the paper.
         cases: Its trainings.
-        smallest_image: Side, in pixels, that smaller images are enlarged to.
+        smallest_image: Smaller images are enlarged to this side, in pixels.
     """
 
     summary: str
@@ -36,7 +36,7 @@ class Ablation:
 
 
 def _stems(name: str, original: float, grouped: float) -> tuple[Case, Case]:
-    # Small images would have the thumbnail stem in both cases.
+    # Named, since small images would otherwise have the thumbnail stem in both cases.
     return (
         Case(f"{name}, 7x7 stem", f"{name}-conv7x7", ("stem=conv7x7",), original),
         Case(f"{name}, grouped stem", name, ("stem=grouped",), grouped),
@@ -75,7 +75,7 @@ ABLATIONS: dict[str, Ablation] = {
         smallest_image=32,
     ),
     "precision": Ablation(
-        "what half precision and XLA do to the loss",
+        "the effect of half precision and XLA on the loss",
         (
             Case("float32", "MeliusNet22", ("precision=float32",)),
             Case("mixed_bfloat16", "MeliusNet22", ("precision=mixed_bfloat16",)),
@@ -87,7 +87,7 @@ ABLATIONS: dict[str, Ablation] = {
 
 
 def find_ablation(name: str) -> Ablation:
-    """The study of that name.
+    """Finds a study by its name.
 
     Raises:
         ValueError: If there is none.

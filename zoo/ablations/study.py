@@ -16,14 +16,14 @@ from larq_melius.zoo.training.trainer import train
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What the trainings of one case have come to, a value for each seed.
+    """The results of one case, a value for each seed.
 
     Attributes:
         case: The case.
         val_top1: Top-1 accuracy on the validation images after the last epoch.
-        train_top1: The same on the training images during that epoch.
-        train_loss: Mean loss of that epoch.
-        seconds: Time of the median epoch.
+        train_top1: Top-1 accuracy on the training images during the last epoch.
+        train_loss: Mean training loss of the last epoch.
+        seconds: Median time of an epoch.
     """
 
     case: Case
@@ -34,7 +34,7 @@ class CaseResult:
 
 
 def case_recipe(case: Case, dataset: str | None, settings: Sequence[str], seed: int) -> Recipe:
-    """The recipe of a case; a user's own settings come last, and the same for all."""
+    """The recipe of a case; a user's settings are applied last, the same to all cases."""
     return load_recipe(case.recipe, dataset=dataset, settings=[*case.settings, *settings, f"seed={seed}"])
 
 
@@ -49,17 +49,17 @@ def run_ablation(
     strategy: tf.distribute.Strategy | None = None,
     say: Callable[[str], None] = print,
 ) -> list[CaseResult]:
-    """Trains every case with every seed; those that are done already are not trained again.
+    """Trains every case with every seed, except for those that are finished.
 
     Args:
         ablation: The study.
         load: Loads the images of a recipe.
-        folder: Where the runs go: ``folder/CASE/seed-N``.
-        dataset: Data set to use in the place of the recipes'.
+        folder: Folder of the runs, ``folder/CASE/seed-N``.
+        dataset: Data set to use instead of the recipes'.
         settings: ``key=value`` texts for all cases.
-        seeds: How many trainings of each case, with other weights, orders and augmentations.
+        seeds: Trainings of each case, with different initial weights, orders and augmentations.
         strategy: The devices to train on.
-        say: Told which training begins.
+        say: Called with a line of text before each training.
 
     Raises:
         OSError: If a file cannot be read or written.

@@ -1,4 +1,4 @@
-"""Recipes: every choice of a training, for every network of the paper."""
+"""Recipes: all settings of a training, for every network of the paper."""
 
 from larq_melius.zoo.recipes.datasets import DATASETS, adapt
 from larq_melius.zoo.recipes.load import load_recipe

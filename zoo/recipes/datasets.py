@@ -15,7 +15,7 @@ DATASETS = {
     "synthetic": "random images, to measure training speed",
 }
 
-# Images too small for random resized crops; networks too large for so little data, which a few epochs show.
+# These images are too small for random resized crops, and small data sets need fewer epochs.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "cifar10": {"augmentation": "crop_flip"},
     "cifar100": {"augmentation": "crop_flip"},
@@ -26,14 +26,13 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def adapt(recipe: Recipe, dataset: str) -> Recipe:
-    """A recipe for another data set: the augmentation that suits its images, and fewer epochs on the small ones.
+    """Adapts a recipe to another data set: an augmentation that suits its images, and fewer epochs if it is small.
 
-    Warm-up and decay keep their place among the epochs. The base rate goes with its reference batch, so a smaller
-    batch lowers the rate by the recipe's rule.
+    Warm-up and decay are scaled with the epochs. A smaller batch lowers the rate by the recipe's ``rate_scaling``.
 
     Args:
         recipe: The recipe.
-        dataset: Name of the data set; ``recipe`` comes back as it is if it is its own.
+        dataset: Name of the data set; if it is the recipe's own, ``recipe`` is returned unchanged.
     """
     if dataset == recipe.dataset:
         return recipe

@@ -1,4 +1,4 @@
-"""Finds a recipe by its name or in a file, and applies a user's own settings."""
+"""Loads a recipe by its name or from a file, and applies a user's settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ from larq_melius.zoo.recipes.recipe import Recipe, parse_settings
 
 
 def load_recipe(source: str, *, dataset: str | None = None, settings: Sequence[str] = ()) -> Recipe:
-    """A recipe as it will be run.
+    """Loads a recipe with a user's settings.
 
     Args:
         source: Name of a recipe, or path of a JSON file with one.
-        dataset: Data set to use in the place of the recipe's.
-        settings: ``key=value`` texts; they come last.
+        dataset: Data set to use instead of the recipe's.
+        settings: ``key=value`` texts, applied last.
 
     Raises:
         OSError: If the file cannot be read.

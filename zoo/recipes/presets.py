@@ -9,7 +9,7 @@ from larq_melius.zoo.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe with a name, and what it is known to reach.
+    """A named recipe, and the accuracy it reaches in the paper.
 
     Attributes:
         recipe: The recipe.
@@ -24,7 +24,7 @@ class Preset:
     top5: float | None = None
 
 
-# GluonCV's settings for 32-bit networks, with which section 4.2 trains.
+# GluonCV's settings for 32-bit networks, as in section 4.2.
 _GLUONCV: dict[str, Any] = {
     "stem": "conv7x7",
     "augmentation": "imagenet_color",
@@ -38,13 +38,13 @@ _GLUONCV: dict[str, Any] = {
     "weight_decay": 1e-4,
 }
 
-#: The recipes by name. Those of the paper's networks are section 4.1 with the settings that the authors' logs state.
+#: The recipes by name. Those of the paper's networks follow section 4.1 and the settings in the authors' logs.
 PRESETS: dict[str, Preset] = {
     "MeliusNet22": Preset(Recipe("MeliusNet22"), "Table 1", 0.636, 0.847),
-    "MeliusNet23": Preset(Recipe("MeliusNet23"), "not in the paper; trained as its relatives"),
+    "MeliusNet23": Preset(Recipe("MeliusNet23"), "not in the paper; trained like the others"),
     "MeliusNet29": Preset(Recipe("MeliusNet29"), "Table 1", 0.658, 0.862),
     "MeliusNet42": Preset(Recipe("MeliusNet42"), "Table 1", 0.692, 0.883),
-    # The authors let theirs run on to epoch 170 at a rate of 3e-6, from 71.03% at the end of the cosine to 71.06%.
+    # The authors continued to epoch 170 at a rate of 3e-6, from 71.03% at the end of the cosine to 71.06%.
     "MeliusNet59": Preset(
         Recipe("MeliusNet59", epochs=150, batch_size=96, reference_batch_size=96, learning_rate=0.003),
         "Table 1",
@@ -60,7 +60,7 @@ PRESETS: dict[str, Preset] = {
     "BinaryDenseNet37": Preset(
         Recipe("BinaryDenseNet37", batch_size=32, reference_batch_size=32), "Table 2, grouped stem", 0.642
     ),
-    "BinaryDenseNet45": Preset(Recipe("BinaryDenseNet45"), "not in the paper; trained as its relatives"),
+    "BinaryDenseNet45": Preset(Recipe("BinaryDenseNet45"), "not in the paper; trained like the others"),
     "ResNetE18": Preset(Recipe("ResNetE18"), "Table 2, grouped stem", 0.606),
     "BiRealNet34": Preset(Recipe("BiRealNet34"), "Table 2, grouped stem", 0.637),
     "MeliusNet22-conv7x7": Preset(Recipe("MeliusNet22", stem="conv7x7"), "Table 2, original stem", 0.628),
@@ -82,7 +82,7 @@ PRESETS: dict[str, Preset] = {
     "ResNetE18-adam": Preset(
         Recipe("ResNetE18", optimizer="adam", warmup_epochs=5), "Adam with warm-up: section 4.1, supplementary C"
     ),
-    # The paper gives no rate for SGD: this one is the usual one of 32-bit networks.
+    # The paper gives no rate for SGD: this is the usual one for 32-bit networks.
     "ResNetE18-sgd": Preset(
         Recipe(
             "ResNetE18",
@@ -141,7 +141,7 @@ PRESETS: dict[str, Preset] = {
 
 
 def find_preset(name: str) -> Preset:
-    """The recipe of that name, in any case.
+    """Finds a recipe by its name, in any case.
 
     Raises:
         ValueError: If there is none.
@@ -153,7 +153,7 @@ def find_preset(name: str) -> Preset:
 
 
 def preset_name(name: str) -> str | None:
-    """The name as the zoo spells it; ``None`` if no recipe has it, in any case."""
+    """The name of a recipe as the zoo spells it; ``None`` if there is no such recipe."""
     return next((known for known in PRESETS if known.lower() == name.lower()), None)
 
 

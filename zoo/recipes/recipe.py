@@ -1,4 +1,4 @@
-"""Every choice of a training, as one flat record that a file or the command line can change."""
+"""All settings of a training, as one flat record that a file or the command line can change."""
 
 import json
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ PositiveShare = Annotated[float, AfterValidator(_check_positive_share)]
 class Recipe:
     """How a network is trained.
 
-    ``None`` stands for what the network, the data set or the optimizer has for its own.
+    ``None`` stands for the default of the network, the data set or the optimizer.
 
     Attributes:
         model: Name of a network of the zoo, or of a builder (``"MeliusNet"``, ``"ResNetE"``) for ``architecture``.
@@ -53,40 +53,39 @@ class Recipe:
         image_size: Side of the images, in pixels.
         augmentation: Random changes to the training images.
         epochs: Passes over the training images.
-        batch_size: Images of one step, over all devices and hosts.
+        batch_size: Images per step, over all devices and hosts.
         reference_batch_size: The batch that ``learning_rate`` is for.
-        rate_scaling: How the rate grows with the batch beyond that: ``"none"``, ``"linear"`` or ``"sqrt"``.
+        rate_scaling: How the rate is scaled to another batch size: ``"none"``, ``"linear"`` or ``"sqrt"``.
         optimizer: ``"radam"``, ``"adam"`` or ``"sgd"``.
         learning_rate: Base rate at the reference batch.
         schedule: ``"cosine"`` to zero, ``"steps"`` at ``decay_epochs`` or ``"constant"``; changes with every step.
         warmup_epochs: Epochs over which the rate first rises from zero.
         decay_epochs: Epochs after which the rate is multiplied by ``decay_factor``.
-        decay_factor: That factor.
+        decay_factor: Factor on the rate at each of ``decay_epochs``.
         beta_1: Decay of the first moment of RAdam and Adam.
         beta_2: Decay of the second moment.
-        epsilon: Their epsilon.
+        epsilon: Epsilon of RAdam and Adam.
         momentum: Momentum of SGD.
         weight_decay: Weight decay: decoupled, per step and learning rate, for RAdam and Adam (as AdamW's); for SGD an
             L2 penalty, added to the gradient before the momentum (as GluonCV's).
-        clip_norm: Largest norm of all gradients together.
-        label_smoothing: Share of the target's probability that is spread over all classes.
-        ema_momentum: Decay of an exponential moving average of the weights, which is then what is evaluated and
-            exported.
-        initial_weights: Tag or file of weights to start from; a classifier for other classes is not taken over.
-        quantization: What of the blocks is binary: ``"binary"`` (weights and activations), ``"float_weights"``
+        clip_norm: Maximum global norm of the gradients.
+        label_smoothing: Share of the target probability that is spread over all classes.
+        ema_momentum: Momentum of an exponential moving average of the weights, which is then evaluated and exported.
+        initial_weights: Tag or file of weights to start from; a classifier of other classes is not loaded.
+        quantization: What is binary in the blocks: ``"binary"`` (weights and activations), ``"float_weights"``
             (activations only), ``"float_activations"`` (weights only) or ``"float"`` (neither).
-        first_stage: A first training with this quantization, whose weights the second starts from.
-        first_stage_epochs: Epochs of it; as many as the second's if ``None``.
-        teacher: A Keras file, or the name of a network of the zoo with weights, whose answers are learned, too.
-        teacher_weight: PositiveShare of the teacher in the loss.
-        temperature: Temperature of the teacher's and the network's probabilities in that part of the loss.
-        teacher_pixels: Whether the teacher takes pixels of 0 to 255 and not the network's own normalized images.
+        first_stage: Quantization of a first training, from whose weights the second starts.
+        first_stage_epochs: Epochs of the first training; by default ``epochs``.
+        teacher: Teacher for distillation: a Keras file, or the name of a network of the zoo with weights.
+        teacher_weight: Share of the distillation in the loss.
+        temperature: Temperature of the teacher's and the student's probabilities in the distillation loss.
+        teacher_pixels: Whether the teacher takes pixels from 0 to 255 instead of the student's normalized images.
         precision: ``"float32"``, ``"mixed_float16"`` or ``"mixed_bfloat16"``.
         xla: Whether XLA compiles the step.
-        synchronize_batchnorm: Whether batch norms take their statistics over all replicas.
+        synchronize_batchnorm: Whether batch-norm statistics are computed over all replicas.
         flips: Layers whose sign flips are counted: ``"none"``, the first and last binary one (``"ends"``) or ``"all"``.
-        shard_by: How hosts share the images: ``"examples"`` (each reads all and decodes its own, the batches do not
-            depend on the number of hosts) or ``"files"`` (each reads its own files).
+        shard_by: How hosts share the images: ``"examples"`` (each host reads all records and decodes its own; batches
+            do not depend on the number of hosts) or ``"files"`` (each reads its own files).
         seed: Seed of the weights, of the order of the images and of their augmentation.
     """
 
@@ -139,26 +138,26 @@ class Recipe:
         return self
 
     def to_json(self) -> str:
-        """The recipe as JSON, one field a line."""
+        """The recipe as JSON, one field per line."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        """Reads what ``to_json`` wrote, or what a researcher made of it; missing fields take their defaults.
+        """Reads a recipe from JSON; missing fields take their defaults.
 
         Raises:
-            ValueError: If it is no JSON object, a field is unknown, or a value is wrong.
+            ValueError: If the text is not a JSON object, a field is unknown, or a value is wrong.
         """
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise ValueError(f"A recipe is a JSON object, and this is no JSON: {error}.") from error
+            raise ValueError(f"A recipe must be a JSON object, and this is not JSON: {error}.") from error
         if not isinstance(values, dict) or "model" not in values:
-            raise ValueError("A recipe is a JSON object that names at least its 'model'.")
+            raise ValueError("A recipe must be a JSON object with at least a 'model'.")
         return cls(**values)
 
     def override(self, values: dict[str, Any]) -> "Recipe":
-        """The recipe with other values in some fields.
+        """Returns the recipe with other values in some fields.
 
         Raises:
             ValueError: If a field is unknown or a value is wrong.
@@ -167,7 +166,7 @@ class Recipe:
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """The values of ``key=value`` texts: JSON where that is what it is, and plain text otherwise.
+    """Parses ``key=value`` texts, whose values are JSON or else plain text.
 
     Raises:
         ValueError: If a text has no ``=``.
@@ -176,7 +175,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
-            raise ValueError(f"{setting!r} is no setting: write it as key=value, such as epochs=10.")
+            raise ValueError(f"{setting!r} is not a setting: write it as key=value, such as epochs=10.")
         values[name.strip().replace("-", "_")] = _value(text.strip())
     return values
 

@@ -1,1 +1,1 @@
-"""What trainings leave behind: their folders, logs and plots, and the authors' own curves to compare with."""
+"""The folders, logs and plots of trainings, and the authors' own curves to compare them with."""

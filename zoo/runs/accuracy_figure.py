@@ -1,28 +1,27 @@
-"""The figure of accuracy over the epochs, as the paper's Figure 4, with several runs and the authors' own."""
+"""The figure of accuracy over the epochs, like the paper's Figure 4, with several runs and the authors' own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from larq_melius.zoo.runs.authors import AuthorsEpoch
+from larq_melius.zoo.runs.authors import AuthorsEpoch, authors_run, reason_not_comparable
 from larq_melius.zoo.runs.figures import GRAY
 from larq_melius.zoo.runs.folder import Run, short_names
 from larq_melius.zoo.runs.log import EpochLog
-from larq_melius.zoo.runs.standing import authors_run, reason_not_comparable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colors, which color-blind readers tell apart, without the yellow, which is pale on white.
+# Okabe and Ito's colors for color-blind readers, without the yellow, which is pale on white.
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-# Beside them, for readers without any color, and where colors come round again.
+# For readers without color, and where colors repeat.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES: tuple[tuple[float, ...], ...] = ((4, 2), (6, 2, 1, 2), (1.5, 1.5), (9, 2, 1.5, 2, 1.5, 2))
 _MARKS = 10
-# Rates this far apart share no linear axis.
+# Rates that differ by this factor need a logarithmic axis.
 _FAR = 10
-# Of characters: longer labels of the legend do not fit beside each other.
+# In characters: longer labels of the legend do not fit side by side.
 _LONG = 98
 
 
@@ -35,8 +34,8 @@ class _Curve:
         log: Its epochs.
         color: Color of its lines.
         marker: Marker on some of its epochs.
-        stagger: Share of the way from one marker to the next by which they start later, against markers that hide
-            each other.
+        stagger: Offset of the first marker, as a share of the distance between markers, so that markers of several
+            curves do not hide each other.
         dashes: Lengths of dashes and gaps, in line widths.
     """
 
@@ -61,7 +60,7 @@ class _Curve:
             [row.epoch for row in self.log],
             [scale * getattr(row, column) for row in self.log],
             label=f"{self.name}, {column}",
-            # The authors' dashes leave a run below them to be seen, and a long run leaves room beside a short one.
+            # The authors' dashes do not hide the run below them, and short runs are drawn over long ones.
             zorder=4 if self.dashes else 3 + 1 / (1 + len(self.log)),
             markevery=(int(self.stagger * step), step),
             **self.look(thick=thick, marker=self.marker if marked else "." if single else ""),
@@ -89,10 +88,10 @@ def accuracy_figure(runs: Sequence[Run], *, authors: bool = True) -> "Figure":
 
     Args:
         runs: One or more runs.
-        authors: Whether to draw the authors' training of the same networks, for the runs that it can be compared with.
+        authors: Whether to draw the authors' training of the same networks, for runs that can be compared with it.
 
     Raises:
-        ValueError: If there is no run, one is there twice, or one has no finished epoch.
+        ValueError: If there is no run, or one is named twice or has no finished epoch.
     """
     from matplotlib.figure import Figure
 
@@ -100,7 +99,7 @@ def accuracy_figure(runs: Sequence[Run], *, authors: bool = True) -> "Figure":
         raise ValueError("There is nothing to plot: name at least one run.")
     for run in runs:
         if not run.log:
-            raise ValueError(f"The run in {run.path} has finished no epoch yet: try again when it has.")
+            raise ValueError(f"The run in {run.path} has finished no epoch yet: try again later.")
     curves = [*_runs(runs), *(_authors(runs) if authors else [])]
     figure = Figure(figsize=(8, 8.4 + 0.11 * len(curves)), layout="constrained")
     top1, top5, rate = figure.subplots(3, 1, sharex=True, height_ratios=(6, 4.5, 1.8))
@@ -156,7 +155,7 @@ def _scale_epochs(axes: "Axes", curves: Sequence[_Curve]) -> None:
 
 
 def _title(runs: Sequence[Run]) -> str:
-    """What all runs have in common."""
+    """The network, stem and data set, where all runs have the same."""
     facts = ([run.model for run in runs], [f"{run.stem} stem" for run in runs], [run.recipe.dataset for run in runs])
     return ", ".join(values[0] for values in facts if len(set(values)) == 1) or "Several networks"
 
@@ -180,7 +179,7 @@ def _explain(figure: "Figure", curves: Sequence[_Curve], title: str) -> None:
 
 
 def _columns(labels: Sequence[str]) -> int:
-    """Two columns for a legend, the first of which takes the first half of the labels, if they fit."""
+    """The number of columns of the legend: two if the labels fit."""
     widths = [len(label) for label in labels]
     half = -(-len(labels) // 2)
     return 2 if max(widths[:half]) + max(widths[half:]) <= _LONG else 1

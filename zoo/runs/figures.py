@@ -1,4 +1,4 @@
-"""What all plots of runs share: Matplotlib, a style, and files."""
+"""What all plots share: Matplotlib, a style, and files."""
 
 import contextlib
 import io
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf")
 
 GRAY = "#5f5f5f"
-# The keys' type differs from one version of Matplotlib to another.
+# The type of the keys differs between versions of Matplotlib.
 _STYLE: Any = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -34,18 +34,18 @@ _STYLE: Any = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.solid_capstyle": "round",
-    # Text stays text, which journals ask for.
+    # Keep text as text, as journals require.
     "pdf.fonttype": 42,
-    # Else identifiers in the file are random.
+    # Without it, identifiers in the file are random.
     "svg.hashsalt": "larq-melius",
 }
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """The look of the plots, whatever the user's own settings, which are as they were afterwards.
+    """Applies the style of the plots, and restores the user's own settings afterwards.
 
-    Figures are made, drawn and saved inside; without ``pyplot``, which would choose a window system.
+    Figures are made and saved within it, without ``pyplot``, which would select a window system.
 
     Raises:
         ImportError: If Matplotlib is not installed.
@@ -62,10 +62,10 @@ def style() -> Iterator[None]:
 
 
 def check_suffix(output: str | os.PathLike[str]) -> Path:
-    """The path of a plot's file.
+    """Returns the path of a plot's file.
 
     Raises:
-        ValueError: If its suffix is of no kind of file that plots are written to.
+        ValueError: If its suffix is not one of ``SUFFIXES``.
     """
     path = Path(output)
     if path.suffix.lower() not in SUFFIXES:
@@ -76,11 +76,11 @@ def check_suffix(output: str | os.PathLike[str]) -> Path:
 def save(figure: "Figure", output: str | os.PathLike[str]) -> Path:
     """Writes a figure in the format of the file's suffix: PNG, SVG or PDF.
 
-    No date is written, so that a plot drawn anew shows no change where there is none.
+    No date is written, so that drawing a plot again gives the same file.
 
     Raises:
         OSError: If the file cannot be written.
-        ValueError: If the suffix is another one.
+        ValueError: If its suffix is not one of ``SUFFIXES``.
     """
     path = check_suffix(output)
     kind = path.suffix.lower()[1:]

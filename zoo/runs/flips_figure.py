@@ -1,4 +1,4 @@
-"""The figure of sign flips over the epochs, as the paper's Figure 7."""
+"""The figure of sign flips over the epochs, like the paper's Figure 7."""
 
 import difflib
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Columns of the log, and their lines: from dark to light, so that they tell apart without color.
+# Columns of the log and their lines, from dark to light, to be distinguishable without color.
 _PERCENTILES = {
     "p99": ("99th", "#0b2a55", "o"),
     "p95": ("95th", "#2467a5", "s"),
@@ -34,10 +34,10 @@ def flips_figure(runs: Sequence[Run], layers: Sequence[str] | None = None) -> "F
 
     Args:
         runs: One or more runs.
-        layers: Names of the layers, in the order to draw them; the first and the last that are counted if ``None``.
+        layers: Names of the layers to draw, in this order; by default, the first and the last counted one.
 
     Raises:
-        ValueError: If there is no run, one is there twice, counts no flips or not those of a layer.
+        ValueError: If there is no run, or one is named twice or does not count the flips of a layer.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Reads what a training has left in its folder."""
+"""Reads the folders of trainings."""
 
 import os
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from larq_melius.zoo.runs.log import EpochLog, LayerFlips, Row, read_rows
 
 @dataclass(frozen=True)
 class Run:
-    """A training, finished or going on.
+    """A training, finished or running.
 
     Attributes:
         path: Its folder.
         name: The folder's name.
         recipe: How it trains.
         log: Its finished epochs, in order.
-        flips: Sign flips of the layers that are counted, in order of epochs and then of layers; may be empty.
+        flips: Sign flips of the counted layers, ordered by epoch, then by layer; may be empty.
     """
 
     path: Path
@@ -40,21 +40,21 @@ class Run:
 
     @property
     def best(self) -> EpochLog:
-        """The best epoch by the validation images, whose weights the run keeps."""
+        """The epoch with the best validation accuracy, whose weights the run keeps."""
         return max(self.log, key=lambda row: row.rank)
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """The layers whose flips are counted, from the first to the last in the network."""
+        """The layers whose flips are counted, in the order of the network."""
         return tuple(dict.fromkeys(row.layer for row in self.flips))
 
 
 def load_run(folder: str | os.PathLike[str], *, empty: bool = False) -> Run:
-    """Reads the folder of a run, also while the run is going on.
+    """Reads the folder of a run, which may still be running.
 
     Args:
         folder: The folder.
-        empty: Whether a run without a finished epoch will do.
+        empty: Whether to accept a run without a finished epoch.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -75,12 +75,12 @@ def load_run(folder: str | os.PathLike[str], *, empty: bool = False) -> Run:
     log = _read(path / files.LOG, EpochLog)
     _check(path / files.LOG, log)
     if not log and not empty:
-        raise ValueError(f"The run in {path} has finished no epoch yet: try again when it has.")
+        raise ValueError(f"The run in {path} has finished no epoch yet: try again later.")
     return Run(path, path.resolve().name, recipe, log, _read(path / files.FLIPS, LayerFlips))
 
 
 def find_runs(folder: str | os.PathLike[str]) -> list[Path]:
-    """The folders of runs in a folder, at any depth, and the folder itself if it is one.
+    """Finds the folders of runs in a folder, at any depth, including the folder itself.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -92,10 +92,10 @@ def find_runs(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def short_names(runs: Sequence[Run]) -> list[str]:
-    """A name for each run that tells it from the others: its folder's, with as many parents as that takes.
+    """Returns a unique name for each run: its folder's, with as many parent folders as necessary.
 
     Raises:
-        ValueError: If a run is there twice.
+        ValueError: If a run is named twice.
     """
     parts = [run.path.resolve().parts for run in runs]
     for index, run in enumerate(runs):
@@ -113,7 +113,7 @@ def _shortest(own: tuple[str, ...], others: list[tuple[str, ...]]) -> tuple[str,
 
 
 def _read(path: Path, kind: type[Row]) -> tuple[Row, ...]:
-    """The rows of a log; none if the run has not written it yet."""
+    """Reads the rows of a log; none if the run has not written it yet."""
     if not path.exists():
         return ()
     try:
@@ -123,10 +123,10 @@ def _read(path: Path, kind: type[Row]) -> tuple[Row, ...]:
 
 
 def _check(path: Path, log: Sequence[EpochLog]) -> None:
-    """Finds what conversion to numbers lets pass: lost rows, and values that no run logs."""
+    """Raises ``ValueError`` for missing rows and values out of range, which parsing does not notice."""
     for number, row in enumerate(log, 1):
         if row.epoch != number:
-            raise ValueError(f"{path} is damaged: its row {number} is of epoch {row.epoch}. {_REMEDY}")
+            raise ValueError(f"{path} is damaged: row {number} is epoch {row.epoch}. {_REMEDY}")
         for name in ("train_top1", "train_top5", "val_top1", "val_top5"):
             if not 0 <= getattr(row, name) <= 1:
                 raise ValueError(
@@ -134,4 +134,4 @@ def _check(path: Path, log: Sequence[EpochLog]) -> None:
                 )
 
 
-_REMEDY = "'larq-melius train' with --resume writes it anew from the run's checkpoint."
+_REMEDY = "'larq-melius train' with --resume writes it again from the run's checkpoint."

@@ -1,6 +1,6 @@
-"""The logs of a run: one row an epoch, in CSV.
+"""The logs of a run: CSV files with a row per epoch.
 
-The first columns of ``log.csv`` are those of the authors' published curves, so both can be read by one program.
+The first columns of ``log.csv`` are those of the authors' published curves, so one program can read both.
 """
 
 import csv
@@ -23,10 +23,10 @@ class EpochLog:
         stem: Its stem.
         epoch: Number of the epoch, from 1.
         learning_rate: Rate at the end of the epoch.
-        train_top1: Share of right answers on the augmented training images, while their batch was trained on.
-        train_top5: The same among the five best.
-        val_top1: Share of right answers on the validation images after the epoch.
-        val_top5: The same among the five best.
+        train_top1: Top-1 accuracy on the augmented training images, measured during training, 0 to 1.
+        train_top5: The same for top-5.
+        val_top1: Top-1 accuracy on the validation images after the epoch.
+        val_top5: The same for top-5.
         seconds: Time the epoch took, with its validation.
         train_loss: Mean loss of the training steps, with label smoothing and distillation if they are on.
         val_loss: Mean cross-entropy on the validation images.
@@ -46,7 +46,7 @@ class EpochLog:
 
     @property
     def rank(self) -> tuple[float, ...]:
-        """What is larger for the better of two epochs: of the same top-1 accuracy, the lower loss decides."""
+        """Sort key, larger for better epochs: the top-1 accuracy, and at equal accuracy the lower loss."""
         return self.val_top1, -self.val_loss
 
 
@@ -59,7 +59,7 @@ class LayerFlips:
         layer: Name of the layer.
         weights: Number of its weights.
         mean: Flips per weight.
-        p50: Half of the weights flipped at most so often; the others likewise.
+        p50: Median of the flips per weight.
         p75: 75th percentile.
         p90: 90th percentile.
         p95: 95th percentile.
@@ -83,7 +83,7 @@ Row = TypeVar("Row", EpochLog, LayerFlips)
 
 
 def write_rows(path: str | os.PathLike[str], kind: type[Row], rows: Sequence[Row]) -> Path:
-    """Writes a whole log in the place of an earlier one; a crash leaves one of the two.
+    """Writes a log atomically, replacing an earlier one.
 
     Raises:
         OSError: If the file cannot be written.
@@ -96,11 +96,11 @@ def write_rows(path: str | os.PathLike[str], kind: type[Row], rows: Sequence[Row
 
 
 def read_rows(path: str | os.PathLike[str], kind: type[Row]) -> list[Row]:
-    """Reads a log; further columns are passed over.
+    """Reads a log. Additional columns are ignored.
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is no such log.
+        ValueError: If the file is not such a log.
     """
     with Path(path).open(encoding="utf-8", newline="") as file:
         try:

@@ -16,13 +16,12 @@ def plot_accuracy(runs: Run | Sequence[Run], output: str | os.PathLike[str], *, 
     Args:
         runs: One or more runs.
         output: The file, ending in ``.png``, ``.svg`` or ``.pdf``.
-        authors: Whether the authors' training of the same networks is drawn behind them, in gray; it is for runs on
-            ImageNet only.
+        authors: Whether to draw the authors' training of the same networks, in gray, for runs on ImageNet.
 
     Raises:
         ImportError: If Matplotlib is not installed.
         OSError: If the file cannot be written.
-        ValueError: If there is no run, one is there twice or has no finished epoch, or the file ends otherwise.
+        ValueError: If there is no run, one is named twice or has no finished epoch, or the suffix is another one.
     """
     figures.check_suffix(output)
     with figures.style():
@@ -37,13 +36,13 @@ def plot_flips(
     Args:
         runs: One or more runs, such as one for each optimizer; they are drawn side by side.
         output: The file, ending in ``.png``, ``.svg`` or ``.pdf``.
-        layers: Names of the layers, in the order to draw them; the first and the last that are counted if ``None``.
+        layers: Names of the layers to draw, in this order; by default, the first and the last counted one.
 
     Raises:
         ImportError: If Matplotlib is not installed.
         OSError: If the file cannot be written.
-        ValueError: If there is no run, one is there twice, counts no flips or not those of a layer, or the file ends
-            otherwise.
+        ValueError: If there is no run, one is named twice or does not count the flips of a layer, or the suffix is
+            another one.
     """
     figures.check_suffix(output)
     with figures.style():

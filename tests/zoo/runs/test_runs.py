@@ -12,8 +12,7 @@ import pytest
 
 from larq_melius.zoo.recipes import PRESETS, Recipe
 from larq_melius.zoo.runs.authors import authors_curve, authors_recipe
-from larq_melius.zoo.runs.compare import compare_runs
-from larq_melius.zoo.runs.comparison_text import duration, render
+from larq_melius.zoo.runs.compare import compare_runs, duration, render
 from larq_melius.zoo.runs.folder import find_runs, load_run
 
 COMMAND = Path(sys.executable).with_name("larq-melius")
@@ -133,8 +132,8 @@ def test_settings_that_are_not_the_authors(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "stem", "reason"),
     [
-        (replace(MELIUSNET42, dataset="cifar10"), "thumbnail", "curves are of imagenet2012, this run is on cifar10"),
-        (replace(MELIUSNET42, quantization="float"), "grouped", "binary, this run has quantization=float"),
+        (replace(MELIUSNET42, dataset="cifar10"), "thumbnail", "authors trained on imagenet2012, and this run on cifar10"),
+        (replace(MELIUSNET42, quantization="float"), "grouped", "binary, and this run has quantization=float"),
         (MELIUSNET42, "conv7x7", "no curve of MeliusNet42 with the conv7x7 stem"),
         (PRESETS["MeliusNet-32bit"].recipe, "conv7x7", "no curve of MeliusNet with"),
     ],
@@ -211,7 +210,7 @@ def test_run_without_a_finished_epoch(tmp_path) -> None:
         ("0.002", "fast", "learning_rate of epoch 1 is 'fast'"),
         (",2.5\n", "\n", "epoch 1 has no val_loss"),
         (",val_top1", ",other", "epoch 1 has no val_top1"),
-        ("grouped,2,", "grouped,3,", "row 2 is of epoch 3"),
+        ("grouped,2,", "grouped,3,", "row 2 is epoch 3"),
         ("0.300000", "1.5", "val_top1 of epoch 1 is 1.5, not 0 to 1"),
         ("0.300000", "nan", "val_top1 of epoch 1 is nan"),
         ("0.300000", "0.3\xff", "log.csv"),
@@ -226,7 +225,7 @@ def test_damaged_log(old, new, message, tmp_path) -> None:
         load_run(folder)
     assert message in str(error.value)
     assert "log.csv" in str(error.value)
-    assert "--resume writes it anew" in str(error.value)
+    assert "--resume writes it again" in str(error.value)
 
 
 def test_runs_under_a_folder(tmp_path) -> None:
@@ -251,7 +250,7 @@ def test_list_command(tmp_path) -> None:
     entries = json.loads(run("list", "--json", cwd=tmp_path).stdout)
     assert [entry["run"] for entry in entries] == ["bad", "mine", "young"]
     assert entries[0]["error"].endswith(
-        "is damaged: A recipe is a JSON object, and this is no JSON: Expecting "
+        "is damaged: A recipe must be a JSON object, and this is not JSON: Expecting "
         "property name enclosed in double quotes: line 1 column 2 (char 1)."
     )
     assert entries[1]["best_top1"] == 0.56
@@ -293,7 +292,7 @@ def test_compare_command(tmp_path) -> None:
         (("plot", "mine", "-o", "no/folder/x.png"), "Cannot write no/folder/x.png: No such file"),
         (("plot", "mine", "-o", "x.png", "--flips"), "The run in mine has no flips.csv"),
         (("plot", "mine", "-o", "x.png", "--layer", "conv"), "--layer goes with --flips"),
-        (("plot", "mine", "-o", "x.png", "--flips", "--no-authors"), "--no-authors goes without --flips"),
+        (("plot", "mine", "-o", "x.png", "--flips", "--no-authors"), "--no-authors does not go with --flips"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
