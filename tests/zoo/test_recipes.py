@@ -85,7 +85,7 @@ def test_mistakes_get_one_line(settings, message) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "this is not JSON"), ("[]", "a JSON object with at least a 'model'"), ("{}", "a JSON object with at least a 'model'")],
+    [("{", "this is not JSON"), ("[]", "object with at least a 'model'"), ("{}", "object with at least a 'model'")],
 )
 def test_file_that_is_no_recipe(text, message, tmp_path) -> None:
     path = tmp_path / "my.json"

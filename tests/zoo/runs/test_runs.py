@@ -132,7 +132,7 @@ def test_settings_that_are_not_the_authors(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "stem", "reason"),
     [
-        (replace(MELIUSNET42, dataset="cifar10"), "thumbnail", "authors trained on imagenet2012, and this run on cifar10"),
+        (replace(MELIUSNET42, dataset="cifar10"), "thumbnail", "trained on imagenet2012, and this run on cifar10"),
         (replace(MELIUSNET42, quantization="float"), "grouped", "binary, and this run has quantization=float"),
         (MELIUSNET42, "conv7x7", "no curve of MeliusNet42 with the conv7x7 stem"),
         (PRESETS["MeliusNet-32bit"].recipe, "conv7x7", "no curve of MeliusNet with"),
