@@ -4,7 +4,9 @@ import importlib
 import logging
 import os
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import Any
 
 import wrapt
 
@@ -46,10 +48,27 @@ def register_layers_with_keras() -> None:
     wrapt.when_imported("tf_keras")(import_layers)
 
 
-def silence_constraint_warning() -> None:
-    """Drops Larq's warning, once a layer, that binary weights without a ``kernel_constraint`` may starve.
+def silence_wrong_constraint_warnings() -> None:
+    """Drops Larq's warning that the weights of a layer may starve where they cannot.
 
-    That is so where the gradient stops beyond a range. Under the authors' convention it passes everywhere, which Larq
-    does not check for.
+    Larq warns of every binary kernel without a ``kernel_constraint``. Weights starve where the gradient stops beyond a
+    range, which that of ``SteSign(clip_value=None)`` does not: the authors' convention has neither. Other layers keep
+    their warning.
     """
-    logging.getLogger("larq.layers_base").addFilter(lambda message: "`kernel_constraint`" not in message.getMessage())
+
+    def construct(wrapped: Callable[..., None], layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        def keep(message: logging.LogRecord) -> bool:
+            endless = getattr(layer.kernel_quantizer, "clip_value", 0) is None
+            return not (endless and "`kernel_constraint`" in message.getMessage())
+
+        logger = logging.getLogger("larq.layers_base")
+        logger.addFilter(keep)
+        try:
+            wrapped(*args, **kwargs)
+        finally:
+            logger.removeFilter(keep)
+
+    def wrap(module: Any) -> None:
+        wrapt.wrap_function_wrapper(module, "QuantizerBase.__init__", construct)
+
+    wrapt.when_imported("larq.layers_base")(wrap)

@@ -1,11 +1,14 @@
 """The package's own layers against NumPy."""
 
+from pathlib import Path
 from typing import Any
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import larq_melius
 from larq_melius.layers import ChannelShuffle, ImprovementMerge, SymmetricPadding2D, UnitScale
 
 
@@ -127,3 +130,16 @@ def test_layers_come_back_from_their_config(layer: tf.keras.layers.Layer, own: d
 def test_unit_scale_comes_back_from_its_config() -> None:
     serialized = tf.keras.constraints.serialize(UnitScale())
     assert isinstance(tf.keras.constraints.deserialize(serialized), UnitScale)
+
+
+def test_only_layers_whose_weights_can_starve_warn(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    network = larq_melius.MeliusNet([1], [], stem="thumbnail", input_shape=(8, 8, 1), classes=3)
+    network.save(tmp_path / "net.keras")
+    tf.keras.models.load_model(tmp_path / "net.keras", compile=False)
+    assert caplog.messages == []
+    lq.layers.QuantConv2D(1, 3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")
+    assert caplog.messages == []
+    lq.layers.QuantConv2D(1, 3, kernel_quantizer="ste_sign")
+    assert ["`kernel_constraint`" in message for message in caplog.messages] == [True]
+    lq.layers.QuantDense(1, kernel_quantizer=lq.quantizers.SteSign(clip_value=1.3))
+    assert len(caplog.messages) == 2
