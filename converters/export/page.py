@@ -19,9 +19,11 @@ from larq_melius.converters.tflite.inspection import Inspection, inspect_tflite
 from larq_melius.runtime import Interpreter, find_library, make_interpreter
 
 _RUNS = 3
+_STORED_AS = {None: "32 bits", "weights": "8-bit integers", "float16": "16-bit floats"}
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
-    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}"
+    "table{border-collapse:collapse;margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ddd}"
+    "td,th{text-align:left;overflow-wrap:anywhere}"
     "td.n{text-align:right;font-variant-numeric:tabular-nums}.bar{background:#3b6ea5;height:.8em;display:inline-block}"
     "figure{display:inline-block;margin:.5em;text-align:center}img{width:112px;height:112px;image-rendering:pixelated}"
     ".warning{background:#fff3cd;padding:.4em .8em}"
@@ -136,7 +138,10 @@ def _facts(report: ExportReport, found: Inspection) -> str:
     checked = report.verification
     rows = [
         ("bytes", report.bytes),
-        ("weights of 32-bit layers", checked.quantization or "32 bits"),
+        (
+            "weights of 32-bit layers",
+            _STORED_AS[checked.quantization],
+        ),
         ("batch", report.batch or "any"),
         ("binary convolutions", f"{checked.lce_bconv2d} of {checked.binary_convolutions} are LceBconv2d"),
         ("binary multiply-accumulates", found.binary_macs),
@@ -150,7 +155,9 @@ def _facts(report: ExportReport, found: Inspection) -> str:
 
 
 def _sizes(found: Inspection) -> str:
-    rows = [(f"{item.use}, {item.precision}", item.count, item.bytes) for item in found.weights]
+    rows: list[tuple[str, int | str, int]] = [
+        (f"{item.use}, {item.precision}", item.count, item.bytes) for item in found.weights
+    ]
     rows.append(("structure, names, metadata", "", found.bytes - sum(item.bytes for item in found.weights)))
     return _table(("what", "numbers", "bytes", ""), [(*row, _bar(row[2] / found.bytes)) for row in rows])
 

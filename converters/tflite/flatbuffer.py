@@ -13,7 +13,7 @@ from larq_melius.content_hash import unseal
 # TFLite asks for 16 bytes; LiteRT's custom kernels read constants in vectors of 64.
 _BUFFER_ALIGNMENT = 64
 #: What a constant's type in the file is in NumPy; others are not numbers of whole bytes.
-_DTYPES = {
+_DTYPES: dict[int, np.dtype] = {
     schema.TensorType.FLOAT32: np.dtype("<f4"),
     schema.TensorType.FLOAT16: np.dtype("<f2"),
     schema.TensorType.INT32: np.dtype("<i4"),

@@ -233,8 +233,8 @@ def _macs(graph: _Graph, index: int) -> tuple[int, bool]:
         # Maps and kernels hold 32 channels in a word.
         channels = int(graph.options(operator).get("channels_in", 0))
         groups = max(1, -(-channels // 32) // max(1, kernel[3]))
-        height, width, outputs = (*_indices(graph.tensors[operator.outputs[0]].shape)[1:3], kernel[0])
-        return int(height) * int(width) * outputs * kernel[1] * kernel[2] * (channels // groups), True
+        pixels = prod(int(size) for size in _indices(graph.tensors[operator.outputs[0]].shape)[1:3])
+        return pixels * prod(kernel[:3]) * (channels // groups), True
     if name == "DEPTHWISE_CONV_2D":
         return output * prod(kernel[1:3]), False
     if name == "TRANSPOSE_CONV":
