@@ -156,7 +156,10 @@ class Concatenate : public FloatExecutable {
 class Pad : public FloatExecutable {
  public:
   Pad(const Program& program, const Instruction& instruction)
-      : FloatExecutable(program, instruction), border_(instruction.border), value_(instruction.border_value) {}
+      : FloatExecutable(program, instruction),
+        border_(instruction.border),
+        before_(instruction.channels_before),
+        value_(instruction.border_value) {}
 
   void Run(const RunContext& context) const override {
     const float* input = Input(context);
@@ -171,7 +174,10 @@ class Pad : public FloatExecutable {
             std::fill(target, target + out_.channels(), value_);
           } else {
             const int64_t pixel = (row / out_.shape[1] * in_.shape[1] + y) * in_.shape[2] + in_x;
-            std::memcpy(target, input + pixel * in_.stride, static_cast<size_t>(in_.channels()) * sizeof(float));
+            std::fill(target, target + before_, value_);
+            std::memcpy(target + before_, input + pixel * in_.stride,
+                        static_cast<size_t>(in_.channels()) * sizeof(float));
+            std::fill(target + before_ + in_.channels(), target + out_.channels(), value_);
           }
         }
       }
@@ -180,6 +186,7 @@ class Pad : public FloatExecutable {
 
  private:
   Border border_;
+  int64_t before_;
   float value_;
 };
 

@@ -91,6 +91,8 @@ bool HasBorder(const Instruction& instruction) {
   return border.top != 0 || border.bottom != 0 || border.left != 0 || border.right != 0;
 }
 
+bool AddsChannels(const Instruction& pad) { return pad.channels_before != 0 || pad.channels_behind != 0; }
+
 bool MergeMultiplyAdd(Instruction& add, const Instruction& multiply) {
   if (add.kind != InstructionKind::kAffine || !add.multiplier.empty()) return false;
   if (multiply.kind != InstructionKind::kAffine || !multiply.addend.empty()) return false;
@@ -117,7 +119,7 @@ bool AffineIntoMaxPool(Instruction& pool, const Instruction& affine) {
 }
 
 bool BorderIntoMaxPool(Instruction& pool, const Instruction& pad) {
-  if (pool.kind != InstructionKind::kMaxPool || pad.kind != InstructionKind::kPad) return false;
+  if (pool.kind != InstructionKind::kMaxPool || pad.kind != InstructionKind::kPad || AddsChannels(pad)) return false;
   if (pool.options.padding != Padding::kValid || !pool.multiplier.empty() || !pool.addend.empty()) return false;
   pool.border = pad.border;
   pool.border_value = pad.border_value;
@@ -126,7 +128,7 @@ bool BorderIntoMaxPool(Instruction& pool, const Instruction& pad) {
 
 // A border of numbers that are not negative is a border of zero bits.
 bool BorderIntoPack(Instruction& pack, const Instruction& pad) {
-  if (pack.kind != InstructionKind::kPack || pad.kind != InstructionKind::kPad) return false;
+  if (pack.kind != InstructionKind::kPack || pad.kind != InstructionKind::kPad || AddsChannels(pad)) return false;
   if (pack.comparison != nullptr || !(pad.border_value >= 0)) return false;
   pack.border = pad.border;
   return true;
@@ -151,6 +153,48 @@ bool OnlyPlainConvsRead(const Program& program, int value) {
     if (reader.kind != InstructionKind::kBinaryConv || reader.options.padding != Padding::kValid) return false;
   }
   return true;
+}
+
+// The zeros that a padding adds before a map's channels, to a map of the same channels that ends with as many as it:
+// concatenate(a, b) + pad(y) becomes concatenate(a, b + y). What is added to `a` could at most make +0 of -0, which are
+// equal, and neither of which is negative.
+void MovePaddedAdditionsIntoParts(Program& program) {
+  const Uses uses(program);
+  std::vector<Instruction> instructions;
+  std::vector<int> gone;
+  int next = program.values.empty() ? 0 : program.values.rbegin()->first + 1;
+  for (const Instruction& add : program.instructions) {
+    instructions.push_back(add);
+    if (add.kind != InstructionKind::kAdd || add.options.activation != Activation::kNone) continue;
+    for (size_t side : {size_t{0}, size_t{1}}) {
+      const Instruction* pad = Producer(program, add.inputs[side]);
+      const Instruction* whole = Producer(program, add.inputs[1 - side]);
+      if (pad == nullptr || pad->kind != InstructionKind::kPad || HasBorder(*pad) || pad->border_value != 0.0f)
+        continue;
+      if (whole == nullptr || whole->kind != InstructionKind::kConcatenate || !uses.Once(pad->output)) continue;
+      const Shape& padded = program.values.at(pad->inputs[0]).shape;
+      if (pad->channels_behind != 0 || padded != program.values.at(whole->inputs.back()).shape) continue;
+      Instruction part = add;
+      part.inputs = {whole->inputs.back(), pad->inputs[0]};
+      part.output = next++;
+      program.values[part.output] = program.values.at(part.inputs[0]);
+      program.values[part.output].external_input = program.values[part.output].external_output = false;
+      Instruction concatenate = *whole;
+      concatenate.inputs.back() = part.output;
+      concatenate.output = add.output;
+      gone.push_back(pad->output);
+      instructions.back() = part;
+      instructions.push_back(concatenate);
+      break;
+    }
+  }
+  instructions.erase(std::remove_if(instructions.begin(), instructions.end(),
+                                    [&](const Instruction& instruction) {
+                                      return std::find(gone.begin(), gone.end(), instruction.output) != gone.end();
+                                    }),
+                     instructions.end());
+  program.instructions = std::move(instructions);
+  for (int index : gone) program.values.erase(index);
 }
 
 // The convolution moves to where the addition was: by then the other summand is there.
@@ -207,6 +251,7 @@ void Fuse(Program& program) {
     return pack.kind == InstructionKind::kPack && OnlyPlainConvsRead(program, pack.output) && BorderIntoPack(pack, pad);
   });
   MoveBordersIntoBinaryConvs(program);
+  MovePaddedAdditionsIntoParts(program);
   FuseAdditionsIntoBinaryConvs(program);
 }
 

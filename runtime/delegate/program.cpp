@@ -92,7 +92,9 @@ void LowerPad(const Graph& graph, const Node& node, Instruction& instruction) {
   RequireMap(node, graph.tensor(node.inputs[0]));
   const std::vector<int32_t> padding = IntConstant(graph.tensor(node.inputs[1]), 8, "PAD: the padding");
   for (int32_t size : padding) Require(size >= 0 && size <= (1 << 15), "PAD: the padding is out of range");
-  Require(padding[0] == 0 && padding[1] == 0 && padding[6] == 0 && padding[7] == 0, "PAD: not of height and width");
+  Require(padding[0] == 0 && padding[1] == 0, "PAD: of the batch");
+  instruction.channels_before = padding[6];
+  instruction.channels_behind = padding[7];
   instruction.border = {padding[2], padding[3], padding[4], padding[5]};
   if (node.inputs.size() == 3)
     instruction.border_value = FloatConstant(graph.tensor(node.inputs[2]), 1, "PAD: the value")[0];
@@ -237,6 +239,7 @@ void InferFloatMap(const Program& program, Instruction& instruction, Value& outp
     case InstructionKind::kPad:
       output.shape[1] += instruction.border.top + instruction.border.bottom;
       output.shape[2] += instruction.border.left + instruction.border.right;
+      output.shape[3] += instruction.channels_before + instruction.channels_behind;
       break;
     case InstructionKind::kMaxPool:
       instruction.window = PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width,

@@ -117,6 +117,9 @@ struct Instruction {
   // kPad, and kMaxPool and kBinaryConv where one is fused into them.
   Border border;
   float border_value = 0;
+  // kPad: channels that are added before the map's, and behind them.
+  int64_t channels_before = 0;
+  int64_t channels_behind = 0;
   // Of the output's channels, where the file alone knows it (kUnpack).
   int64_t channels = 0;
   // Set by InferShapes.

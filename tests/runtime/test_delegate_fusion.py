@@ -22,7 +22,9 @@ class RandomNetwork:
         self.maps = [self.input]
         self.outputs = []
         for _ in range(steps):
-            step = self.rng.choice([self.dense, self.improve, self.residual, self.affine, self.pool, self.shrink])
+            step = self.rng.choice(
+                [self.dense, self.improve, self.improve_padded, self.residual, self.affine, self.pool, self.shrink]
+            )
             self.maps.append(step(self.maps[-1]))
             if self.rng.random() < 0.1:
                 self.outputs.append(self.maps[-1])
@@ -95,6 +97,15 @@ class RandomNetwork:
         y = self.binary_conv(x, 32)
         dense = self.concatenate(x, y)
         return self.concatenate(x, self.arithmetic("ADD", y, self.binary_conv(dense, 32)))
+
+    def improve_padded(self, x):
+        """As Larq Zoo writes it: the whole map, and the new channels padded with zeros."""
+        dense = self.concatenate(x, self.binary_conv(x, 32))
+        y = self.binary_conv(dense, 32)
+        pads = self.builder.constant(np.asarray([[0, 0], [0, 0], [0, 0], [self.channels[x], 0]], "i4"))
+        padded = self.map(self.channels[dense])
+        self.builder.builtin("PAD", [y, pads], [padded])
+        return self.arithmetic("ADD", dense, padded)
 
     def residual(self, x):
         return self.arithmetic("ADD", self.binary_conv(x, self.channels[x]), x, int(self.rng.choice([0, 0, 1])))
@@ -195,7 +206,7 @@ def test_grouped_convolution(groups, channels, blocks, size, same, activation, s
 
 def test_plan_of_a_dense_stage(run_delegate, capfd):
     network = RandomNetwork(0, 0)
-    x = network.improve(network.improve(network.input))
+    x = network.improve_padded(network.improve(network.input))
     model = network.builder.finish([network.input], [network.pool(x)])
     run_delegate(model, np.zeros((1, *network.builder.graph.tensors[network.input].shape[1:]), "f4"), dump="1")
     plan = capfd.readouterr().err
