@@ -19,8 +19,8 @@ from larq_melius.cli.output import json_option, print_columns, print_json, progr
 @click.command()
 @click.argument("models", nargs=-1, required=True, shell_complete=complete_networks_or_files)
 @runtime_options
-@click.option("--runs", type=click.IntRange(min=1), default=30, show_default=True, help="Measured runs of each.")
-@click.option("--warmup", type=click.IntRange(min=0), default=3, show_default=True, help="Runs before these.")
+@click.option("--runs", type=click.IntRange(min=1), default=30, show_default=True, help="Measured runs per model.")
+@click.option("--warmup", type=click.IntRange(min=0), default=3, show_default=True, help="Runs before those.")
 @click.option("--profile", is_flag=True, help="Also print the time of each operator that the delegate runs.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @json_option
@@ -34,16 +34,16 @@ def benchmark(
     as_csv: bool,
     as_json: bool,
 ) -> None:
-    """Measure MODELS: latency of one sample, time to open, memory.
+    """Measure the latency of one image, the time to open, and the memory of MODELS.
 
     MODELS are .tflite files, names of networks, or MobileNet-0.25, -0.5, -0.75 and -1.0 for MobileNet-v1 in 32 bits.
-    Networks given by name get random weights, which latency does not depend on. All take turns in one process, so that
-    what else the machine does meets all alike: compare the ratios, not the milliseconds.
+    Networks given by name get random weights, on which latency does not depend. The models take turns in one process,
+    so that other load on the machine affects all of them: compare ratios, not milliseconds.
     """
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other.")
     if profile and runtime == "lce":
-        raise click.UsageError("--profile needs the delegate, and --runtime lce does without.")
+        raise click.UsageError("--profile needs the delegate, which --runtime lce does not use.")
     named = [model for model in models if Path(model).suffix != ".tflite"]
     with one_line_errors(tensorflow=bool(named) or runtime == "lce"), tempfile.TemporaryDirectory() as folder:
         from larq_melius.runtime import measure

@@ -20,7 +20,7 @@ from larq_melius.cli.network import runtime_option
 )
 @runtime_option
 def demo(output: Path, runtime: Any) -> None:
-    """Export the digits network, evaluate the file beside Keras, and show what it makes of some digits."""
+    """Export the digits network, compare the file with Keras, and classify some digits with it."""
     with one_line_errors():
         from larq_melius.zoo.demo import demo as run_demo
 

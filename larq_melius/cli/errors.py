@@ -1,4 +1,4 @@
-"""Errors in one line each."""
+"""Reports errors in one line each."""
 
 import contextlib
 import sys
@@ -11,16 +11,16 @@ from larq_melius.cli.quiet import quiet_tensorflow
 
 
 class UserError(click.ClickException):
-    """Something that the user got wrong, or can fix."""
+    """An error that the user can fix."""
 
     exit_code = 2
 
 
 class Group(click.Group):
-    """A group of commands whose help describes each command in a whole sentence."""
+    """A group of commands whose help does not truncate their descriptions."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Writes the commands, which click would cut to one line each."""
+        """Writes the commands with untruncated descriptions."""
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         rows = [(name, command.get_short_help_str(limit=sys.maxsize)) for name, command in commands.items() if command]
         with formatter.section("Commands"):
@@ -38,7 +38,7 @@ class OneLineErrors(Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Runs the command line like click's own, except for how errors are shown."""
+        """Runs the command line as click does, except for how errors are shown."""
         try:
             result = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -63,10 +63,10 @@ class OneLineErrors(Group):
 
 @contextlib.contextmanager
 def one_line_errors(*, tensorflow: bool = True) -> Iterator[None]:
-    """Wraps what a command does with the library: imports it quietly, and turns its errors into one line each.
+    """Runs library code: imports TensorFlow quietly, and reports errors in one line each.
 
-    A ``RuntimeError`` is not the user's mistake (a flatbuffer that does not compute what its model does): it ends the
-    command with exit code 1, any other error of the library with 2. With ``--traceback`` errors pass unchanged.
+    A ``RuntimeError`` is not the user's mistake (such as a flatbuffer that differs from its model) and ends the command
+    with exit code 1, any other error with 2. With ``--traceback``, errors pass unchanged.
 
     Args:
         tensorflow: Whether the command needs TensorFlow, which takes seconds to import.

@@ -18,7 +18,7 @@ from larq_melius.cli.network import (
 from larq_melius.cli.output import json_option, print_columns, print_json
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
-#: Classes up to which a table of each fits a terminal.
+#: Up to this many classes, the confusion matrix fits a terminal.
 _FEW = 20
 
 
@@ -31,16 +31,16 @@ _FEW = 20
     help="Data set to evaluate on.",
     shell_complete=complete_datasets,
 )
-@click.option("--data-dir", type=_FOLDER, help="Where the data set is.")
+@click.option("--data-dir", type=_FOLDER, help="Folder of the data set.")
 @click.option("--split", default="validation", show_default=True, help="Part of the data set.")
 @classifier_options()
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images at a time.")
-@click.option("--limit", type=click.IntRange(min=1), help="Evaluate no more than so many images.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True, help="Images per batch.")
+@click.option("--limit", type=click.IntRange(min=1), help="Evaluate at most this many images.")
 @runtime_options
 @click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write the result to, as 'weights publish --evaluation' takes it.",
+    help="JSON file to write for 'weights publish --evaluation'.",
 )
 @json_option
 def evaluate(
@@ -59,8 +59,8 @@ def evaluate(
     """Measure the accuracy of MODEL on a data set.
 
     MODEL is a network's name, a saved Keras file (.keras, .h5, .hdf5), a SavedModel folder or an exported .tflite file.
-    Saved Keras models and weight files do not tell their classes and the normalization of images: they are taken to be
-    the data set's, unless options say otherwise.
+    Saved Keras models and weight files store neither classes nor normalization: those of the data set are used, unless
+    options say otherwise.
     """
     arguments = pop_classifier_options(options)
     with one_line_errors():
@@ -101,10 +101,10 @@ def _print(result: Any) -> None:
     print_columns(rows)
     if len(result.classes) > _FEW:
         hardest = sorted((c for c in result.classes if c.images), key=lambda c: c.right / c.images)[:5]
-        click.echo("\nThe five classes it knows least (--json has all):")
+        click.echo("\nThe five classes with the lowest accuracy (--json has all):")
         print_columns([(c.name, f"{c.right / c.images:.1%}", f"{c.right} of {c.images}") for c in hardest])
         return
-    click.echo("\nRight class by row, answers by column:")
+    click.echo("\nConfusion matrix, with true classes in rows and predictions in columns:")
     print_columns(
         [
             (c.name, *row, f"{c.right / c.images:.1%}" if c.images else "")

@@ -1,4 +1,4 @@
-"""The options by which commands say which network they mean, and what its images and classes are."""
+"""The options that select a network, its images and its classes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,12 +29,12 @@ _OPTIONS = {
     "trust": click.option(
         "--trust",
         is_flag=True,
-        help="Load a saved model even if it holds more than known layers, and may run any code.",
+        help="Load a saved model even if it has unknown layers, which may run code of their own.",
     ),
 }
 
 
-#: What users read for ``Classifier.runtime``.
+#: How ``Classifier.runtime`` is printed.
 RUNTIME_NAMES = {
     "keras": "Keras",
     "delegate": "LiteRT with the delegate",
@@ -43,7 +43,7 @@ RUNTIME_NAMES = {
 
 
 def network_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds the options that choose a variant of a network, except for those in ``without``."""
+    """Adds the options that select a variant of a network, except for those in ``without``."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for name, option in reversed(_OPTIONS.items()):
@@ -54,12 +54,12 @@ def network_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..
 
 
 def classifier_options(*without: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds ``network_options`` and those about the preprocessing of images."""
+    """Adds ``network_options`` and the options of preprocessing."""
     return lambda command: network_options(*without)(preprocessing_options("the weights'")(command))
 
 
 def pop_classifier_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes what ``classifier_options`` added out of a command's options, as arguments of ``load_network``."""
+    """Removes the values of ``classifier_options`` from a command's options; returns arguments of ``load_network``."""
     arguments = {name: options.pop(name) for name in _OPTIONS if name in options}
     if arguments["labels"] is not None:
         arguments["labels"] = arguments["labels"].read().splitlines()
@@ -67,7 +67,7 @@ def pop_classifier_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def say_assumptions(network: Any) -> None:
-    """Says on stderr what ``load_network`` or ``load_classifier`` had to assume."""
+    """Prints to stderr what ``load_network`` or ``load_classifier`` assumed."""
     for assumption in network.assumptions:
         click.echo(f"Note: {assumption}", err=True)
 
@@ -90,6 +90,6 @@ runtime_option = click.option(
 
 
 def say_runtime(runtime: str) -> None:
-    """Says on stderr what ran a ``.tflite`` file."""
+    """Prints to stderr what ran a ``.tflite`` file."""
     if runtime != "keras":
         click.echo(f"Note: {RUNTIME_NAMES[runtime]} ran the network.", err=True)

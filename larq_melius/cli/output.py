@@ -1,4 +1,4 @@
-"""What commands print: JSON or aligned columns on stdout, progress on stderr."""
+"""The output of commands: JSON or aligned columns to stdout, progress to stderr."""
 
 import json
 import math
@@ -12,7 +12,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def print_json(value: Any) -> None:
-    """Prints a value as indented JSON, in which a number that is not finite is ``null``: JSON has none."""
+    """Prints a value as indented JSON. Numbers that are not finite become ``null``, since JSON has none."""
     click.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
@@ -32,5 +32,5 @@ def print_columns(
 
 
 def progress(line: str) -> None:
-    """Says what is going on, on stderr."""
+    """Prints what is being done to stderr."""
     click.echo(f"{line}…", err=True)

@@ -1,4 +1,4 @@
-"""The options by which commands are told how images are prepared."""
+"""The options that say how images are preprocessed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ class Numbers(click.ParamType):
     name = "N[,N,N]"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple[float, ...]:
-        """Parses the numbers, or fails with one line."""
+        """Parses the numbers."""
         if isinstance(value, tuple):
             return value
         try:
@@ -25,13 +25,13 @@ class Numbers(click.ParamType):
 _OPTIONS = {
     "mean": (Numbers(), "Mean of each channel, on the scale 0 to 255."),
     "std": (Numbers(), "Standard deviation of each channel."),
-    "crop_fraction": (click.FloatRange(0, 1, min_open=True), "Central part of images that is kept."),
+    "crop_fraction": (click.FloatRange(0, 1, min_open=True), "Share of the image that the central crop keeps."),
     "interpolation": (click.Choice(["bilinear", "bicubic", "box"]), "How images are resized."),
 }
 
 
 def preprocessing_options(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds an option for each field of ``Preprocessing``; ``default`` says whose values stand without them."""
+    """Adds an option for each field of ``Preprocessing``; ``default`` describes their defaults in the help."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for name, (kind, text) in reversed(_OPTIONS.items()):
@@ -42,13 +42,13 @@ def preprocessing_options(default: str) -> Callable[[Callable[..., Any]], Callab
 
 
 def pop_preprocessing(options: dict[str, Any]) -> dict[str, Any]:
-    """Takes what ``preprocessing_options`` added out of a command's options, and returns the fields that were given."""
+    """Removes the values of ``preprocessing_options`` from a command's options, and returns those that were given."""
     given = {name: options.pop(name) for name in _OPTIONS}
     return {name: value for name, value in given.items() if value is not None}
 
 
 def as_options(preprocessing: Any, base: Any) -> list[str]:
-    """The words of a command line that turn ``base``, a ``Preprocessing``, into another."""
+    """The command-line options that change the ``Preprocessing`` ``base`` to ``preprocessing``."""
     words = []
     for name in _OPTIONS:
         value = getattr(preprocessing, name)

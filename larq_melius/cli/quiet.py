@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's chatter out of the terminal."""
+"""Keeps TensorFlow's log messages out of the terminal."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ _SILENT = "3"
 def quiet_tensorflow() -> Iterator[None]:
     """Imports TensorFlow, Keras and Larq, and silences their messages until the end of the block.
 
-    With ``TF_CPP_MIN_LOG_LEVEL`` set to less than 3 in the environment, they print what they like.
+    With ``TF_CPP_MIN_LOG_LEVEL`` set to less than 3 in the environment, they are not silenced.
     """
     if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", _SILENT) != _SILENT:
         yield
@@ -39,7 +39,7 @@ def quiet_tensorflow() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stderr_closed() -> Iterator[None]:
-    """Drops what is written to the file descriptor of stderr: TensorFlow's first messages obey no setting."""
+    """Discards writes to the file descriptor of stderr: TensorFlow's first messages cannot be turned off."""
     sys.stderr.flush()
     saved = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

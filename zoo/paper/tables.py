@@ -1,4 +1,4 @@
-"""Tables 1 to 4 of the paper, with the counts of the networks built here beside what it prints."""
+"""Tables 1 to 4 of the paper, with counts of the networks built here next to the printed values."""
 
 import json
 import textwrap
@@ -15,7 +15,7 @@ from larq_melius.analysis.operations import Operations, count_operations
 from larq_melius.models.registry import get_model
 
 _WIDTH = 120
-_LEGEND = "As the paper prints it, but for the columns 'count', counted on the networks built here; '-' is not given."
+_LEGEND = "As printed in the paper, except for the columns 'count', counted on the networks built here; '-': not given."
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Column:
         key: Its name in the rows.
         heading: Its heading in text, over one or more lines.
         form: Format of the printed values.
-        count: What the paper's figures are compared with, if they can be counted.
+        count: The quantity counted on the network, if it can be counted.
         counted_form: Format of the counts.
         printed: Whether the paper prints it.
         large: Whether it is about the larger of two networks in a row.
@@ -43,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class PrintedAndCounted:
-    """A printed figure and its count; either is ``None`` where there is none."""
+    """A printed value and its count; either may be ``None``."""
 
     printed: float | None
     counted: float | None
@@ -51,7 +51,7 @@ class PrintedAndCounted:
 
 @dataclass(frozen=True)
 class Erratum:
-    """A value that the paper gets wrong, what it should be, and why."""
+    """An error in the paper: the printed value, the correct one, and why."""
 
     printed: Any
     correct: Any
@@ -160,7 +160,7 @@ def paper_tables(
 ) -> list[PaperTable]:
     """Tables of the paper, printed and counted.
 
-    Every network is built once, also where several tables have it; all take about half a minute.
+    Each network is built once, even if several tables have it; all of them take about half a minute.
 
     Args:
         numbers: Which tables.
