@@ -204,9 +204,11 @@ def _params() -> Callable[[Path], Arrays]:
 
 def _state() -> Callable[[Path], Arrays]:
     from larq_melius.converters.importers.torch_files import read_state
+    from larq_melius.weights.checks import check_finite
 
     def load(path: Path) -> Arrays:
-        return list(read_state(path).values())
+        # As the importer does with each tensor that it takes.
+        return [check_finite(tensor, name) for name, tensor in read_state(path).items()]
 
     return load
 
