@@ -82,6 +82,7 @@ def larq_zoo_like(kind):
     return tf.keras.Model(image, tf.keras.layers.Activation("softmax", dtype="float32")(x))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["BinaryAlexNet", "BiRealNet", "QuickNet", "XNORNet", "BinaryDenseNet"])
 def test_architectures_of_the_larq_zoo(kind, tmp_path):
     report = check(larq_zoo_like(kind), tmp_path / "network.tflite", (32, 32))

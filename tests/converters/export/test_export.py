@@ -41,7 +41,10 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=() if kind in ("plain", "residual") else pytest.mark.long) for kind in SMALL],
+)
 def test_every_kind_of_network_agrees_with_keras(kind, randomize, tmp_path):
     model = SMALL[kind]()
     randomize(model)

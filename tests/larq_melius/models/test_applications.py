@@ -149,6 +149,7 @@ def test_the_classifier_has_a_softmax_unless_told_otherwise() -> None:
     np.testing.assert_allclose(model(noise(4, 8, 8, 1)), tf.nn.softmax(x), rtol=1e-5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("builder", "channels"), [("meliusnet", 128), ("resnet_e", 96)])
 def test_pooling_without_the_top(builder: str, channels: int) -> None:
     x = noise(2, 64, 96, 3)
@@ -164,6 +165,7 @@ def test_pooling_without_the_top(builder: str, channels: int) -> None:
         np.testing.assert_allclose(model(x), reduce(features, axis=(1, 2)), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("convention", ["authors", "larq_zoo"])
 @pytest.mark.parametrize(
@@ -209,6 +211,7 @@ def test_sizes_even_and_odd_of_resnet_e(size: int, side: int) -> None:
     assert model.output_shape == (None, side, side, 96)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("channels", [1, 2, 4, 13])
 @pytest.mark.parametrize("builder", ["meliusnet", "resnet_e"])
 def test_other_numbers_of_channels(builder: str, channels: int) -> None:
@@ -299,6 +302,7 @@ def test_mistakes_about_trained_weights_are_value_errors_as_in_keras(
         MeliusNetTiny(weights="digits", **ours)
 
 
+@pytest.mark.long
 def test_trained_weights_load_with_every_head() -> None:
     x = noise(5, 8, 8, 1)
     model = MeliusNetTiny()

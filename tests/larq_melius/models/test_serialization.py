@@ -64,6 +64,7 @@ def assert_trains_alike(copy: tf.keras.Model, *, clips_weights: bool) -> None:
 
 
 # A path without an ending makes a SavedModel.
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("network", "ending"),
     [

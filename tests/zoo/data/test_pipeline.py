@@ -51,6 +51,7 @@ def test_same_seed_same_batches_and_every_epoch_others(imagenet) -> None:
         assert any((a[0] != b[0]).any() for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.long
 def test_order_depends_on_the_seed_alone(imagenet) -> None:
     """Neither on TensorFlow's global seed nor on the number of threads."""
     tf.random.set_seed(1)
@@ -159,6 +160,7 @@ def test_images_that_are_no_jpegs(tmp_path) -> None:
         np.testing.assert_array_equal(with_image(record, 3, augmented), augmented(pixels))
 
 
+@pytest.mark.long
 def test_random_crops_are_windows_of_the_image() -> None:
     """A picture of its own coordinates tells where each pixel comes from."""
     height, width = 120, 160
@@ -261,6 +263,7 @@ def test_evaluation_prepares_images_as_prediction_does(mode, file, size, interpo
         assert differences.max() < 1.1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("augmentation", sorted(set(AUGMENTATIONS) - {"imagenet_color"}))
 @pytest.mark.parametrize("size", [5, 8, 20])
 def test_digits_in_any_size(size, augmentation) -> None:

@@ -266,6 +266,7 @@ def compiled_network() -> tf.keras.Model:
     return model
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ending", [".keras", ".h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
 def test_a_saved_model_goes_on_as_if_it_had_not_been_saved(ending: str, tmp_path: Path) -> None:

@@ -117,6 +117,7 @@ def test_memory_is_what_a_process_takes(run_python: Callable[..., subprocess.Com
     assert 0.7 < float(result.stdout) < 1.4
 
 
+@pytest.mark.long
 def test_the_start_says_what_is_trained(
     digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

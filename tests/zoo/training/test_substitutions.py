@@ -51,6 +51,7 @@ def assert_same(plain: tf.keras.Model, fast: tf.keras.Model, x: np.ndarray, *, t
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(np.abs(theirs).max(), 1e-6))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("quantization", "policy"), product(get_args(Quantization), get_args(Precision)))
 def test_training_network_computes_what_the_network_does(quantization, policy, digits) -> None:
     """Every quantization and precision of a recipe; the network is the one that is exported, but for its softmax."""

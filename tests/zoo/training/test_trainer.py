@@ -54,6 +54,7 @@ def test_best_network_scores_what_the_log_says(uninterrupted, digits) -> None:
         assert np.mean(loss) == pytest.approx(best.val_loss, rel=1e-5)
 
 
+@pytest.mark.long
 def test_flips_are_those_of_the_weights(tmp_path, digits) -> None:
     """One step of training is one chance to flip, so the counts of an epoch of one step tell the weights before."""
     one_step = recipe("epochs=1", "batch_size=1000", "learning_rate=0.05", "optimizer=sgd", "momentum=0")

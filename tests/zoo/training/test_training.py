@@ -50,6 +50,7 @@ def test_every_weight_learns(network: str) -> None:
     assert {id(w) for w in model.non_trainable_weights} == {id(w) for w in statistics}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("network", "convention", "limit"),
     # The authors do not clip latent weights.

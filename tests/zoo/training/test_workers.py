@@ -127,6 +127,7 @@ def test_workers_of_a_slurm_job(monkeypatch) -> None:
     }
 
 
+@pytest.mark.long
 def test_tf_config_that_is_wrong(tmp_path) -> None:
     environment = {**os.environ, "TF_CONFIG": json.dumps({"cluster": {"ps": ["a:1"]}})}
     result = subprocess.run(command(tmp_path / "run"), env=environment, capture_output=True, text=True, check=False)
