@@ -285,6 +285,15 @@ def _echo(rows: list[dict[str, Any]], formats: dict[str, str]) -> None:
     click.echo(tabulate(texts, headings, tablefmt="github", disable_numparse=True) + "\n")
 
 
+#: Where a label stands beside its point, and the networks whose neighbors leave no room on the right.
+_LABELS: dict[str, dict[str, Any]] = {
+    "right": {"xytext": (5, 2), "ha": "left"},
+    "left": {"xytext": (-5, 2), "ha": "right"},
+    "below": {"xytext": (5, -8), "ha": "left"},
+}
+_SIDES = {"MeliusNetC": "left", "BiRealNet34": "left", "MeliusNetA": "below", "MeliusNetB": "below"}
+
+
 def _plot(rows: list[dict[str, Any]], runners: dict[tuple[str, str], Runner], path: Path) -> None:
     """Draws accuracy over milliseconds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -302,9 +311,12 @@ def _plot(rows: list[dict[str, Any]], runners: dict[tuple[str, str], Runner], pa
         xs, ys, _ = zip(*points, strict=True)
         axes.plot(xs, ys, marker, label=label)
         for x, y, name in points:
-            axes.annotate(name, (x, y), xytext=(4, 3), textcoords="offset points", fontsize=8)
+            axes.annotate(name, (x, y), textcoords="offset points", fontsize=8, **_LABELS[_SIDES.get(name, "right")])
     axes.grid(alpha=0.3)
     axes.margins(x=0.15)
+    axes.set_xscale("log")
+    axes.set_xticks([4, 8, 16, 32, 64], labels=["4", "8", "16", "32", "64"])
+    axes.minorticks_off()
     figure.legend(loc="outside upper center", ncols=2)
     figure.savefig(path, dpi=150)
 
