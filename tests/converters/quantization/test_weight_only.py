@@ -10,6 +10,7 @@ from larq_melius.converters import VerificationError, export_tflite
 from larq_melius.converters.export import exporter
 from larq_melius.converters.quantization.weight_only import quantize_weights
 from larq_melius.converters.tflite import flatbuffer as fb
+from larq_melius.imagenet import imagenet_names
 from larq_melius.preprocessing import Preprocessing
 from larq_melius.runtime import Interpreter, make_interpreter
 from larq_melius.zoo.data.digits import digits_preprocessing, load_digits_split
@@ -123,6 +124,5 @@ def test_what_is_no_quantization_is_refused_before_any_work(tmp_path, monkeypatc
 def test_meliusnet22_takes_less_than_half(randomize, tmp_path):
     model = lm.MeliusNet22(weights=None)
     randomize(model)
-    labels = [f"class number {i}" for i in range(1000)]
-    report = export_tflite(model, tmp_path / "model.tflite", labels=labels, quantize="weights")
+    report = export_tflite(model, tmp_path / "model.tflite", labels=imagenet_names(), quantize="weights")
     assert report.bytes <= 1.70 * 2**20
