@@ -113,5 +113,4 @@ def _tensor(tensor: Any) -> str:
 def _operator_row(operator: Any) -> tuple[str, ...]:
     shape = " x ".join(map(str, operator.output.shape))
     macs = f"{operator.macs:,}{' binary' if operator.binary else ''}" if operator.macs else ""
-    runner = {True: "delegate", False: "LiteRT", None: ""}[operator.delegated]
-    return operator.name, operator.output.name[-60:], shape, macs, runner
+    return operator.name, operator.output.name[-60:], shape, macs, operator.runner

@@ -62,6 +62,7 @@ def _entry(name: str) -> dict[str, Any]:
         "stem": variant.stem,
         "input_shape": list(variant.input_shape),
         **asdict(COSTS[name]),
+        "ops": COSTS[name].ops,
         "size_mib": COSTS[name].size_mib,
         "paper_top1": accuracy.top1 if accuracy else None,
         "paper_top5": accuracy.top5 if accuracy else None,
