@@ -21,10 +21,9 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 import larq_melius as lm
+from larq_melius.zoo.random_networks import MOBILENETS, randomize_batchnorms
 
 ROUTES = ("export", "convert_keras_model")
-#: MobileNet-v1 by its width.
-MOBILENETS = {"MobileNet-0.25": 0.25, "MobileNet-0.5": 0.5, "MobileNet-0.75": 0.75, "MobileNet-1.0": 1.0}
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,6 @@ def _convert(name: str, route: str, folder: Path) -> None:
     from larq_melius.converters.export.prepare import sample_inputs
     from larq_melius.preprocessing import IMAGENET
     from larq_melius.runtime.measurement import peak_memory
-    from larq_melius.zoo.random_networks import randomize_batchnorms
 
     model: tf.keras.Model = lm.get_model(name, weights=None)
     randomize_batchnorms(model)
@@ -144,7 +142,7 @@ def _mobilenet(name: str) -> Row:
     import tensorflow as tf
 
     from larq_melius.converters.export.convert import convert
-    from larq_melius.zoo.random_networks import randomize_batchnorms
+    from larq_melius.converters.quantization.weight_only import quantize_weights
 
     model = tf.keras.applications.MobileNet(alpha=MOBILENETS[name], weights=None)
     randomize_batchnorms(model)
@@ -153,8 +151,6 @@ def _mobilenet(name: str) -> Row:
     converter.representative_dataset = lambda: [[np.random.default_rng(0).normal(size=(1, 224, 224, 3)).astype("f4")]]
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     plain = convert(model)
-    from larq_melius.converters.quantization.weight_only import quantize_weights
-
     return Row(name, len(plain), len(quantize_weights(plain, "float16")), len(converter.convert()))
 
 

@@ -137,7 +137,6 @@ def export_tflite(
         batch=batch,
         warnings=float_warnings(model),
     )
-
     if page is not None:
         report("Writing the page about it")
         text = report_page(exported, model, network, inputs)

@@ -207,7 +207,6 @@ def _figures(report: ExportReport, inputs: np.ndarray, scores: np.ndarray) -> st
 
 
 def _operators(found: Inspection) -> str:
-    runner = {True: "delegate", False: "LiteRT", None: ""}
     rows = [
         (
             index,
@@ -216,7 +215,7 @@ def _operators(found: Inspection) -> str:
             " x ".join(map(str, operator.output.shape)),
             operator.macs,
             "binary" if operator.binary else "",
-            runner[operator.delegated],
+            operator.runner,
         )
         for index, operator in enumerate(found.operators)
     ]

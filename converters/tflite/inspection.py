@@ -57,6 +57,11 @@ class OperatorFacts:
     binary: bool = False
     delegated: bool | None = None
 
+    @property
+    def runner(self) -> str:
+        """Who runs it, for people to read; empty where that is not known."""
+        return {True: "delegate", False: "LiteRT", None: ""}[self.delegated]
+
 
 @dataclass(frozen=True)
 class WeightFacts:
@@ -230,16 +235,20 @@ def _macs(graph: _Graph, index: int) -> tuple[int, bool]:
     if len(kernel) != (2 if name == "FULLY_CONNECTED" else 4):
         raise ValueError(f"the TFLite flatbuffer is damaged: the kernel of operator {index} has the shape {kernel}")
     if name == "LceBconv2d":
-        # Maps and kernels hold 32 channels in a word.
-        channels = int(graph.options(operator).get("channels_in", 0))
-        groups = max(1, -(-channels // 32) // max(1, kernel[3]))
         pixels = prod(int(size) for size in _indices(graph.tensors[operator.outputs[0]].shape)[1:3])
-        return pixels * prod(kernel[:3]) * (channels // groups), True
+        return pixels * _binary_weights(graph, operator, kernel), True
     if name == "DEPTHWISE_CONV_2D":
         return output * prod(kernel[1:3]), False
     if name == "TRANSPOSE_CONV":
         return prod(graph.shape(operator, 2)[1:]) * prod(kernel[:3]), False
     return output * prod(kernel[1:]), False
+
+
+def _binary_weights(graph: _Graph, operator: Any, kernel: tuple[int, ...]) -> int:
+    """How many weights the kernel of an ``LceBconv2d`` has, of which a word holds 32 input channels."""
+    channels = int(graph.options(operator).get("channels_in", 0))
+    groups = max(1, -(-channels // 32) // max(1, kernel[3]))
+    return prod(kernel[:3]) * (channels // groups)
 
 
 def _weights(graph: _Graph) -> tuple[WeightFacts, ...]:
@@ -251,9 +260,7 @@ def _weights(graph: _Graph) -> tuple[WeightFacts, ...]:
             shape = tuple(int(size) for size in _indices(tensor.shape))
             precision = _TYPE_NAMES.get(tensor.type, "unknown")
             if name == "LceBconv2d" and precision == "int32":
-                channels = int(graph.options(operator).get("channels_in", 0))
-                groups = max(1, -(-channels // 32) // max(1, shape[3]))
-                kernels[tensor.buffer] = ("1 bit", prod(shape[:3]) * (channels // groups))
+                kernels[tensor.buffer] = ("1 bit", _binary_weights(graph, operator, shape))
             else:
                 kernels[tensor.buffer] = (precision, prod(shape))
     counts: Counter[tuple[str, str]] = Counter()
