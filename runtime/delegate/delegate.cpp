@@ -47,8 +47,6 @@ struct Delegate {
   Settings settings;
   const Kernels* kernels = nullptr;
   ThreadPool pool;
-  // LCE's operators in the partitions of the graph that it is being given.
-  int lce_operators = 0;
 };
 
 // A run of operators that the delegate executes as one.
@@ -94,11 +92,6 @@ std::unique_ptr<TfLiteIntArray, FreeDeleter> ToIntArray(const std::vector<int>& 
   return array;
 }
 
-int CountLceOperators(const std::vector<Node>& nodes) {
-  return static_cast<int>(
-      std::count_if(nodes.begin(), nodes.end(), [](const Node& node) { return IsLceOperator(node.op); }));
-}
-
 void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*/) {
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   try {
@@ -107,7 +100,6 @@ void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*
     partition->profile = partition->delegate->settings.profile;
     try {
       const Graph graph = ReadGraph(context, ToVector(params->nodes_to_replace));
-      partition->delegate->lce_operators += CountLceOperators(graph.nodes);
       partition->program = Lower(graph, ToVector(params->input_tensors), ToVector(params->output_tensors));
       if (partition->delegate->settings.fuse) Fuse(partition->program);
     } catch (const Error& error) {
@@ -206,13 +198,15 @@ TfLiteStatus PrepareDelegate(TfLiteContext* context, TfLiteDelegate* base) {
     registration.custom_name = "LarqMeliusDelegate";
     registration.version = 1;
     const auto nodes = ToIntArray(claimed);
-    delegate.lce_operators = 0;
     Require(context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes.get(), base) == kTfLiteOk,
             "the runtime does not accept the delegate's operators");
     if (delegate.settings.dump) {
-      const auto is_lce = [&](int node) { return IsLceOperator(ReadOperator(context, node)); };
-      std::fprintf(stderr, "claimed %d of %d operators of Larq Compute Engine\n", delegate.lce_operators,
-                   static_cast<int>(std::count_if(nodes_of_plan.begin(), nodes_of_plan.end(), is_lce)));
+      const auto count_lce = [&](const std::vector<int>& indices) {
+        const auto is_lce = [&](int node) { return IsLceOperator(ReadOperator(context, node)); };
+        return static_cast<int>(std::count_if(indices.begin(), indices.end(), is_lce));
+      };
+      std::fprintf(stderr, "claimed %d of %d operators of Larq Compute Engine\n", count_lce(claimed),
+                   count_lce(nodes_of_plan));
     }
   });
 }
