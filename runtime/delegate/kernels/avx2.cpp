@@ -219,31 +219,28 @@ void Accumulate(const AccumulateArguments& arguments) {
   second.Store(arguments.sums + kChannelBlock, arguments.continues);
 }
 
+constexpr Kernels MakeKernels() {
+  Kernels kernels = CommonKernels<EightFloats>();
+  kernels.name = "avx2";
+  kernels.unit_channels = 4;
+  kernels.unit_pixels = 2;
+  kernels.unit_bytes = 1;
+  kernels.map_unit_bytes = 2;
+  kernels.span_tile = 1;
+  kernels.segment_units = kSegmentUnits;
+  kernels.max_terms = 65535;
+  kernels.pack_floats = PackFloats;
+  kernels.pack_compared = PackCompared;
+  kernels.expand = Expand;
+  kernels.join = Join;
+  kernels.accumulate = Accumulate;
+  return kernels;
+}
+
 }  // namespace
 
 const Kernels& Avx2Kernels() {
-  static constexpr Kernels kKernels = {
-      "avx2",
-      4,
-      2,
-      1,
-      2,
-      1,
-      kSegmentUnits,
-      65535,
-      PackFloats,
-      PackCompared,
-      PackBytes,
-      Expand,
-      Join,
-      Accumulate,
-      WriteFloats,
-      AffineFloats,
-      AddFloats,
-      MaxAffineFloats,
-      MaxFloats,
-      ConvRow<EightFloats>,
-  };
+  static constexpr Kernels kKernels = MakeKernels();
   return kKernels;
 }
 

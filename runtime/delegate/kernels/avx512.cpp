@@ -95,31 +95,27 @@ void Accumulate(const AccumulateArguments& arguments) {
   }
 }
 
+constexpr Kernels MakeKernels() {
+  Kernels kernels = CommonKernels<EightFloats>();
+  kernels.name = "avx512";
+  kernels.unit_channels = 32;
+  kernels.unit_pixels = 1;
+  kernels.unit_bytes = 4;
+  kernels.map_unit_bytes = 4;
+  kernels.span_tile = kTile;
+  kernels.segment_units = int64_t{1} << 30;
+  kernels.max_terms = int64_t{1} << 30;
+  kernels.pack_floats = PackFloats;
+  kernels.pack_compared = PackCompared;
+  kernels.expand = Expand;
+  kernels.accumulate = Accumulate;
+  return kernels;
+}
+
 }  // namespace
 
 const Kernels& Avx512Kernels() {
-  static constexpr Kernels kKernels = {
-      "avx512",
-      32,
-      1,
-      4,
-      4,
-      kTile,
-      int64_t{1} << 30,
-      int64_t{1} << 30,
-      PackFloats,
-      PackCompared,
-      PackBytes,
-      Expand,
-      nullptr,
-      Accumulate,
-      WriteFloats,
-      AffineFloats,
-      AddFloats,
-      MaxAffineFloats,
-      MaxFloats,
-      ConvRow<EightFloats>,
-  };
+  static constexpr Kernels kKernels = MakeKernels();
   return kKernels;
 }
 

@@ -214,6 +214,20 @@ void ConvRow(const ConvRowArguments& arguments) {
   one_by_one(end, arguments.width_out);
 }
 
+// A table with these loops in it; what is an instruction set's own is still to be filled in.
+template <typename Vector>
+constexpr Kernels CommonKernels() {
+  Kernels kernels{};
+  kernels.pack_bytes = PackBytes;
+  kernels.write_floats = WriteFloats;
+  kernels.affine = AffineFloats;
+  kernels.add = AddFloats;
+  kernels.max_affine = MaxAffineFloats;
+  kernels.max = MaxFloats;
+  kernels.conv_row = ConvRow<Vector>;
+  return kernels;
+}
+
 }  // namespace
 }  // namespace larq_melius
 

@@ -128,31 +128,27 @@ void Accumulate(const AccumulateArguments& arguments) {
   }
 }
 
+constexpr Kernels MakeKernels() {
+  Kernels kernels = CommonKernels<EightFloats>();
+  kernels.name = "neon";
+  kernels.unit_channels = 8;
+  kernels.unit_pixels = 1;
+  kernels.unit_bytes = 1;
+  kernels.map_unit_bytes = 1;
+  kernels.span_tile = kTile;
+  kernels.segment_units = kSegmentUnits;
+  kernels.max_terms = 65535;
+  kernels.pack_floats = PackFloats;
+  kernels.pack_compared = PackCompared;
+  kernels.expand = Expand;
+  kernels.accumulate = Accumulate;
+  return kernels;
+}
+
 }  // namespace
 
 const Kernels& NeonKernels() {
-  static constexpr Kernels kKernels = {
-      "neon",
-      8,
-      1,
-      1,
-      1,
-      kTile,
-      kSegmentUnits,
-      65535,
-      PackFloats,
-      PackCompared,
-      PackBytes,
-      Expand,
-      nullptr,
-      Accumulate,
-      WriteFloats,
-      AffineFloats,
-      AddFloats,
-      MaxAffineFloats,
-      MaxFloats,
-      ConvRow<EightFloats>,
-  };
+  static constexpr Kernels kKernels = MakeKernels();
   return kKernels;
 }
 

@@ -77,31 +77,27 @@ void Accumulate(const AccumulateArguments& arguments) {
   }
 }
 
+constexpr Kernels MakeKernels() {
+  Kernels kernels = CommonKernels<EightFloats>();
+  kernels.name = "portable";
+  kernels.unit_channels = 32;
+  kernels.unit_pixels = 1;
+  kernels.unit_bytes = 4;
+  kernels.map_unit_bytes = 4;
+  kernels.span_tile = 1;
+  kernels.segment_units = int64_t{1} << 30;
+  kernels.max_terms = int64_t{1} << 30;
+  kernels.pack_floats = PackFloats;
+  kernels.pack_compared = PackCompared;
+  kernels.expand = Expand;
+  kernels.accumulate = Accumulate;
+  return kernels;
+}
+
 }  // namespace
 
 const Kernels& PortableKernels() {
-  static constexpr Kernels kKernels = {
-      "portable",
-      32,
-      1,
-      4,
-      4,
-      1,
-      int64_t{1} << 30,
-      int64_t{1} << 30,
-      PackFloats,
-      PackCompared,
-      PackBytes,
-      Expand,
-      nullptr,
-      Accumulate,
-      WriteFloats,
-      AffineFloats,
-      AddFloats,
-      MaxAffineFloats,
-      MaxFloats,
-      ConvRow<EightFloats>,
-  };
+  static constexpr Kernels kKernels = MakeKernels();
   return kKernels;
 }
 
