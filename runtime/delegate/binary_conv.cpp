@@ -23,6 +23,13 @@ struct Part {
   int64_t weights_offset;
 };
 
+// See Instruction::signs.
+struct Sign {
+  int output;
+  int64_t stride;
+  const Comparison* comparison;
+};
+
 // Bytes of a filter that stay in the nearest cache, beside the map and the sums.
 constexpr int64_t kMaxPartBytes = 20 << 10;
 // Kernels take units in groups of three at most.
@@ -66,6 +73,9 @@ class BinaryConv : public Executable {
     out_shape_ = output.shape;
     out_stride_ = output.pixel_stride;
     output_type_ = output.type;
+    for (const SignOutput& sign : instruction.signs) {
+      signs_.push_back({sign.output, program.values.at(sign.output).pixel_stride, sign.comparison.get()});
+    }
     if (instruction.inputs.size() > 1) summand_stride_ = program.values.at(instruction.inputs[1]).pixel_stride;
     MakeSegments();
     PackFilter();
@@ -78,10 +88,11 @@ class BinaryConv : public Executable {
   void Run(const RunContext& context) const override {
     if (!reads_map_) FillMap(context);
     const int64_t spans = out_shape_[0] * out_shape_[1] * row_spans();
-    // Some eight shares of the smallest maps, so that a few threads all have work.
     const int64_t tile = kernels_.span_tile;
-    const int64_t most = kMaxPixels / kernels_.unit_pixels / tile;
-    const int64_t grain = tile * std::min(most, std::max<int64_t>(1, spans / (8 * tile)));
+    int64_t tiles = kMaxPixels / kernels_.unit_pixels / tile;
+    // Some four shares for each thread, so that all have work until the end.
+    if (context.threads() > 1) tiles = std::min(tiles, std::max<int64_t>(1, spans / (4 * context.threads() * tile)));
+    const int64_t grain = tiles * tile;
     context.Parallel(spans, grain, [&](int64_t begin, int64_t end) { ComputeSpans(context, begin, end); });
   }
 
@@ -290,14 +301,21 @@ class BinaryConv : public Executable {
     }
   }
 
-  // Calls `function(number, pixel)` for the pixels of these spans, with their numbers among the sums.
+  // Calls `function(number, pixel, count)` for pixels of these spans that follow one another, both in the map and,
+  // from that number on, among the sums.
   template <typename Function>
-  void ForPixels(int64_t begin, int64_t end, const Function& function) const {
-    ForSpans(begin, end, [&](int64_t number, int64_t row, int64_t x) {
-      for (int64_t i = 0; i < kernels_.unit_pixels && x + i < out_shape_[2]; ++i) {
-        function(number * kernels_.unit_pixels + i, row * out_shape_[2] + x + i);
-      }
-    });
+  void ForRuns(int64_t begin, int64_t end, const Function& function) const {
+    // A row of odd width ends in half a span.
+    const bool has_gaps = out_shape_[2] % kernels_.unit_pixels != 0;
+    for (int64_t span = begin; span < end;) {
+      const int64_t column = span % row_spans();
+      const int64_t next = has_gaps ? std::min(end, span - column + row_spans()) : end;
+      const int64_t first = column * kernels_.unit_pixels;
+      int64_t count = (next - span) * kernels_.unit_pixels;
+      if (has_gaps) count = std::min(count, out_shape_[2] - first);
+      function((span - begin) * kernels_.unit_pixels, span / row_spans() * out_shape_[2] + first, count);
+      span = next;
+    }
   }
 
   void ComputeSpans(const RunContext& context, int64_t begin, int64_t end) const {
@@ -314,12 +332,10 @@ class BinaryConv : public Executable {
       spans[number] = row_address + x * column_bytes;
     });
     const int64_t count = end - begin;
-    // The last one again, for a whole tile.
-    for (int64_t i = count; i % kernels_.span_tile != 0; ++i) spans[i] = spans[count - 1];
     if (output_type_ == Type::kInt32) {
-      ForPixels(begin, end, [&](int64_t, int64_t pixel) {
+      ForRuns(begin, end, [&](int64_t, int64_t pixel, int64_t pixels) {
         std::memset(context.value<uint32_t>(instruction_.output) + pixel * out_shape_[3], 0,
-                    static_cast<size_t>(out_shape_[3]) * sizeof(uint32_t));
+                    static_cast<size_t>(pixels * out_shape_[3]) * sizeof(uint32_t));
       });
     }
     alignas(kAlignment) int32_t sums[kMaxPixels * kChannelBlock];
@@ -327,30 +343,59 @@ class BinaryConv : public Executable {
     for (const ChannelBlock& block : blocks_) {
       for (const Part& part : parts_[static_cast<size_t>(block.group)]) {
         for (int64_t i = 0; i < count; i += kernels_.span_tile) {
-          kernels_.accumulate({spans + i, part.segments.data(), static_cast<int64_t>(part.segments.size()),
+          kernels_.accumulate({spans + i, std::min<int64_t>(kernels_.span_tile, count - i), part.segments.data(), static_cast<int64_t>(part.segments.size()),
                                weights_.data() + block.weights_offset + part.weights_offset, part.weights_offset != 0,
                                sums + i * span_sums});
         }
       }
-      ForPixels(begin, end,
-                [&](int64_t number, int64_t pixel) { Write(context, block, sums + number * kChannelBlock, pixel); });
+      ForRuns(begin, end, [&](int64_t number, int64_t pixel, int64_t pixels) {
+        Write(context, block, sums + number * kChannelBlock, pixel, pixels);
+      });
+    }
+    for (const Sign& sign : signs_) {
+      ForRuns(begin, end, [&](int64_t, int64_t pixel, int64_t pixels) {
+        kernels_.compare({context.value<const float>(instruction_.output) + pixel * out_stride_, out_stride_, pixels,
+                          sign.comparison->flips.data(), sign.comparison->thresholds.data(), conv_.channels_out,
+                          context.value<uint32_t>(sign.output) + pixel * sign.stride, sign.stride});
+      });
     }
   }
 
-  void Write(const RunContext& context, const ChannelBlock& block, const int32_t* sums, int64_t pixel) const {
+  void Write(const RunContext& context, const ChannelBlock& block, const int32_t* sums, int64_t pixel,
+             int64_t pixels) const {
+    if (output_type_ == Type::kFloat32 && sum_correction_.size() == 0) {
+      WriteFloats(context, block, sums, pixel, pixels, nullptr, nullptr);
+      return;
+    }
+    for (int64_t i = 0; i < pixels; ++i) WritePixel(context, block, sums + i * kChannelBlock, pixel + i);
+  }
+
+  void WriteFloats(const RunContext& context, const ChannelBlock& block, const int32_t* sums, int64_t pixel,
+                   int64_t pixels, const int32_t* sum_correction, const float* correction) const {
+    WriteArguments arguments = {};
+    arguments.sums = sums;
+    arguments.pixels = pixels;
+    arguments.channels = block.count;
+    arguments.transform = {transform_.multiplier + block.first, transform_.bias + block.first, transform_.clamp_min,
+                           transform_.clamp_max};
+    arguments.sum_correction = sum_correction;
+    arguments.correction = correction;
+    if (summand_stride_ != 0) {
+      arguments.summand = context.value<const float>(instruction_.inputs[1]) + pixel * summand_stride_ + block.first;
+      arguments.summand_stride = summand_stride_;
+    }
+    arguments.output = context.value<float>(instruction_.output) + pixel * out_stride_ + block.first;
+    arguments.output_stride = out_stride_;
+    kernels_.write_floats(arguments);
+  }
+
+  void WritePixel(const RunContext& context, const ChannelBlock& block, const int32_t* sums, int64_t pixel) const {
     const bool corrected = sum_correction_.size() > 0;
     const size_t correction = corrected ? CorrectionOffset(pixel) + static_cast<size_t>(block.first) : 0;
     if (output_type_ == Type::kFloat32) {
       const bool in_floats = float_correction_.size() > 0;
-      const OutputTransform transform = {transform_.multiplier + block.first, transform_.bias + block.first,
-                                         transform_.clamp_min, transform_.clamp_max};
-      kernels_.write_floats(
-          sums, block.count, transform, corrected && !in_floats ? sum_correction_.data() + correction : nullptr,
-          in_floats ? float_correction_.data() + correction : nullptr,
-          summand_stride_ == 0
-              ? nullptr
-              : context.value<const float>(instruction_.inputs[1]) + pixel * summand_stride_ + block.first,
-          context.value<float>(instruction_.output) + pixel * out_stride_ + block.first);
+      WriteFloats(context, block, sums, pixel, 1, in_floats ? nullptr : sum_correction_.data() + correction,
+                  in_floats ? float_correction_.data() + correction : nullptr);
       return;
     }
     for (int64_t c = 0; c < block.count; ++c) {
@@ -385,6 +430,7 @@ class BinaryConv : public Executable {
   // 0 where nothing is added.
   int64_t summand_stride_ = 0;
   Type output_type_;
+  std::vector<Sign> signs_;
   std::vector<std::vector<Part>> parts_;  // of each group
   std::vector<ChannelBlock> blocks_;
   AlignedBuffer<uint8_t> weights_;

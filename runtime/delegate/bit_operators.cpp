@@ -24,6 +24,10 @@ class Pack : public Executable {
     channels_ = input.shape.back();
     stride_ = input.pixel_stride;
     rows_ = Rows(input.shape);
+    for (const SignOutput& sign : instruction.signs) {
+      sign_strides_.push_back(program.values.at(sign.output).pixel_stride);
+    }
+    word_stride_ = has_map_ ? map_.pixel_words : program.values.at(instruction.output).pixel_stride;
   }
 
   void Run(const RunContext& context) const override {
@@ -31,10 +35,9 @@ class Pack : public Executable {
       RunIntoMap(context);
       return;
     }
-    const int64_t words = WordCount(channels_);
     uint32_t* output = context.value<uint32_t>(instruction_.output);
-    context.Parallel(rows_, 256, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) PackPixel(context, row, output + row * words);
+    context.Parallel(rows_, 64, [&](int64_t begin, int64_t end) {
+      PackPixels(context, begin, end - begin, output + begin * word_stride_);
     });
   }
 
@@ -44,16 +47,31 @@ class Pack : public Executable {
   }
 
  private:
-  void PackPixel(const RunContext& context, int64_t pixel, uint32_t* words) const {
+  void PackPixels(const RunContext& context, int64_t first, int64_t count, uint32_t* words) const {
     const int input = instruction_.inputs[0];
-    if (type_ != Type::kFloat32) {
-      kernels_.pack_bytes(context.value<const int8_t>(input) + pixel * stride_, zero_point_, channels_, words);
-    } else if (instruction_.comparison != nullptr) {
-      kernels_.pack_compared(context.value<const float>(input) + pixel * stride_, instruction_.comparison->flips.data(),
-                             instruction_.comparison->thresholds.data(), channels_, words);
-    } else {
-      kernels_.pack_floats(context.value<const float>(input) + pixel * stride_, channels_, words);
+    if (instruction_.comparison != nullptr) {
+      const float* values = context.value<const float>(input) + first * stride_;
+      Compare(values, *instruction_.comparison, count, words, word_stride_);
+      for (size_t i = 0; i < instruction_.signs.size(); ++i) {
+        const SignOutput& sign = instruction_.signs[i];
+        Compare(values, *sign.comparison, count,
+                context.value<uint32_t>(sign.output) + first * sign_strides_[i], sign_strides_[i]);
+      }
+      return;
     }
+    for (int64_t pixel = first; pixel < first + count; ++pixel, words += word_stride_) {
+      if (type_ == Type::kFloat32) {
+        kernels_.pack_floats(context.value<const float>(input) + pixel * stride_, channels_, words);
+      } else {
+        kernels_.pack_bytes(context.value<const int8_t>(input) + pixel * stride_, zero_point_, channels_, words);
+      }
+    }
+  }
+
+  void Compare(const float* values, const Comparison& comparison, int64_t count, uint32_t* words,
+               int64_t word_stride) const {
+    kernels_.compare({values, stride_, count, comparison.flips.data(), comparison.thresholds.data(), channels_, words,
+                      word_stride});
   }
 
   void RunIntoMap(const RunContext& context) const {
@@ -73,7 +91,7 @@ class Pack : public Executable {
     const int64_t at_once = kMaxMapWords / map_.pixel_words;
     for (int64_t pixel = 0; pixel < count; pixel += at_once) {
       const int64_t pixels = std::min(at_once, count - pixel);
-      for (int64_t i = 0; i < pixels; ++i) PackPixel(context, first + pixel + i, words + i * map_.pixel_words);
+      PackPixels(context, first + pixel, pixels, words);
       kernels_.expand(words, pixels * map_.pixel_words, units + pixel * map_.pixel_bytes());
     }
   }
@@ -87,6 +105,8 @@ class Pack : public Executable {
   int64_t channels_;
   int64_t stride_;
   int64_t rows_;
+  int64_t word_stride_;
+  std::vector<int64_t> sign_strides_;
 };
 
 class Unpack : public Executable {

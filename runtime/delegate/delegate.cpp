@@ -19,6 +19,7 @@
 #include "program.h"
 #include "recognize.h"
 #include "select.h"
+#include "signs.h"
 #include "tflite_abi.h"
 #include "thread_pool.h"
 
@@ -101,7 +102,10 @@ void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*
     try {
       const Graph graph = ReadGraph(context, ToVector(params->nodes_to_replace));
       partition->program = Lower(graph, ToVector(params->input_tensors), ToVector(params->output_tensors));
-      if (partition->delegate->settings.fuse) Fuse(partition->program);
+      if (partition->delegate->settings.fuse) {
+        Fuse(partition->program);
+        MoveSignsToProducers(partition->program);
+      }
     } catch (const Error& error) {
       partition->error = error.what();
     }

@@ -95,6 +95,7 @@ void CompiledProgram::AllocateMemory() {
   for (size_t i = 0; i < program_.instructions.size(); ++i) {
     const Instruction& instruction = program_.instructions[i];
     use(instruction.output, static_cast<int>(i));
+    for (const SignOutput& sign : instruction.signs) use(sign.output, static_cast<int>(i));
     for (int input : instruction.inputs) use(input, static_cast<int>(i));
   }
   const size_t buffers = requests.size();
@@ -150,7 +151,9 @@ std::string CompiledProgram::Dump() const {
     const Instruction& instruction = program_.instructions[i];
     std::string inputs;
     for (int input : instruction.inputs) inputs += (inputs.empty() ? "" : ", ") + describe(input);
-    text += "  " + describe(instruction.output) + " = " + Name(instruction.kind) + "(" + inputs + ") [" +
+    text += "  " + describe(instruction.output);
+    for (const SignOutput& sign : instruction.signs) text += ", " + describe(sign.output);
+    text += std::string(" = ") + Name(instruction.kind) + "(" + inputs + ") [" +
             executables_[i]->Describe() + "]";
     if (!least_nanoseconds_.empty()) {
       char time[32];

@@ -33,6 +33,7 @@ class RunContext {
   T* scratch() const {
     return static_cast<T*>(scratch_);
   }
+  int threads() const { return threads_; }
   // See ThreadPool::Run.
   template <typename Work>
   void Parallel(int64_t count, int64_t grain, const Work& work) const {

@@ -230,14 +230,14 @@ void FuseAdditionsIntoBinaryConvs(Program& program) {
 Comparison MakeComparison(const std::vector<float>& multiplier, const std::vector<float>& addend) {
   const ScopedFlushDenormals mode;
   const size_t channels = std::max(multiplier.size(), addend.size());
-  Comparison comparison;
+  Comparison comparison(channels);
   for (size_t c = 0; c < channels; ++c) {
     const float factor = multiplier.empty() ? 1.0f : multiplier[c];
     const float term = addend.empty() ? 0.0f : addend[c];
     // With a negative factor the decision is that of a positive one for -x.
     const bool flip = std::signbit(factor);
-    comparison.flips.push_back(flip ? 0x80000000u : 0);
-    comparison.thresholds.push_back(FindThreshold(flip ? -factor : factor, term));
+    comparison.flips[c] = flip ? 0x80000000u : 0;
+    comparison.thresholds[c] = FindThreshold(flip ? -factor : factor, term);
   }
   return comparison;
 }

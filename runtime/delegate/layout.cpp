@@ -83,6 +83,7 @@ class Sharing {
     for (size_t i = 0; i < program.instructions.size(); ++i) {
       const Instruction& instruction = program.instructions[i];
       made_at_[instruction.output] = static_cast<int>(i);
+      for (const SignOutput& sign : instruction.signs) made_at_[sign.output] = static_cast<int>(i);
       if (instruction.kind == InstructionKind::kConcatenate) {
         for (int input : instruction.inputs) {
           const std::vector<int> parts = PartsOf(input);

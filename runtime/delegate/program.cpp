@@ -290,6 +290,11 @@ void InferShape(Program& program, Instruction& instruction) {
       break;
   }
   ElementCount(output.shape);
+  for (const SignOutput& sign : instruction.signs) {
+    Shape& shape = program.values.at(sign.output).shape;
+    shape = output.shape;
+    if (instruction.kind != InstructionKind::kPack) shape.back() = WordCount(shape.back());
+  }
 }
 
 }  // namespace
@@ -358,6 +363,7 @@ void InferShapes(Program& program) {
     Require(!known[instruction.output], "two operators write the same tensor");
     InferShape(program, instruction);
     known[instruction.output] = true;
+    for (const SignOutput& sign : instruction.signs) known[sign.output] = true;
   }
 }
 

@@ -78,8 +78,10 @@ struct ConvConstants {
 
 // A batch normalization before a sign, as one comparison: negative where (x ^ flip) < threshold, of each channel.
 struct Comparison {
-  std::vector<uint32_t> flips;
-  std::vector<float> thresholds;
+  explicit Comparison(size_t channels) : flips(channels), thresholds(channels) {}
+
+  AlignedBuffer<uint32_t> flips;
+  AlignedBuffer<float> thresholds;
 };
 
 // Rows and columns that are added around a map.
@@ -99,6 +101,12 @@ struct Window {
   int64_t pad_left = 0;
 };
 
+// Signs that an instruction makes beside its output: of that output, or for a kPack of its input.
+struct SignOutput {
+  int output = 0;
+  std::shared_ptr<const Comparison> comparison;
+};
+
 struct Instruction {
   InstructionKind kind = InstructionKind::kPack;
   // A binary convolution may have a second one, which is added to its result.
@@ -114,6 +122,8 @@ struct Instruction {
   Activation affine_activation = Activation::kNone;
   // kPack; null for a comparison with zero.
   std::shared_ptr<const Comparison> comparison;
+  // kBinaryConv with a float output, and kPack with a comparison.
+  std::vector<SignOutput> signs;
   // kPad, and kMaxPool and kBinaryConv where one is fused into them.
   Border border;
   float border_value = 0;

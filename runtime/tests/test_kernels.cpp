@@ -44,23 +44,35 @@ void TestPackFloats(const Kernels& kernels) {
   }
 }
 
-void TestPackCompared(const Kernels& kernels) {
+void TestCompare(const Kernels& kernels) {
   Random random(8);
   for (int64_t channels = 1; channels <= 200; ++channels) {
     // No more than there are channels: what is read beyond them, a sanitizer reports.
     const size_t count = static_cast<size_t>(channels);
-    std::vector<float> values(count), thresholds(count);
+    const int64_t pixels = random.Integer(1, 5);
+    const int64_t value_stride = channels + random.Integer(0, 3);
+    const int64_t word_stride = WordCount(channels) + random.Integer(0, 2);
+    std::vector<float> values(static_cast<size_t>((pixels - 1) * value_stride) + count), thresholds(count);
     std::vector<uint32_t> flips(count);
-    std::vector<uint32_t> expected(static_cast<size_t>(WordCount(channels)));
+    for (float& value : values) value = random.Float();
     for (size_t c = 0; c < count; ++c) {
-      values[c] = random.Float();
       flips[c] = random.Integer(0, 1) == 0 ? 0 : 0x80000000u;
+      // Some equal the first pixel's value.
       const float x = flips[c] == 0 ? values[c] : -values[c];
       thresholds[c] = random.Integer(0, 2) == 0 ? x : random.Float();
-      expected[c / 32] |= static_cast<uint32_t>(x < thresholds[c]) << (c % 32);
     }
-    std::vector<uint32_t> actual(expected.size(), ~0u);
-    kernels.pack_compared(values.data(), flips.data(), thresholds.data(), channels, actual.data());
+    std::vector<uint32_t> actual(static_cast<size_t>(pixels * word_stride), ~0u);
+    std::vector<uint32_t> expected = actual;
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      uint32_t* words = expected.data() + pixel * word_stride;
+      std::fill(words, words + WordCount(channels), 0);
+      for (size_t c = 0; c < count; ++c) {
+        const float value = values[static_cast<size_t>(pixel * value_stride) + c];
+        words[c / 32] |= static_cast<uint32_t>((flips[c] == 0 ? value : -value) < thresholds[c]) << (c % 32);
+      }
+    }
+    kernels.compare({values.data(), value_stride, pixels, flips.data(), thresholds.data(), channels, actual.data(),
+                     word_stride});
     CHECK(actual == expected);
   }
 }
@@ -153,7 +165,8 @@ void TestAccumulate(const Kernels& kernels) {
     std::vector<std::vector<uint32_t>> pixels;
     std::vector<AlignedBuffer<uint8_t>> maps;
     std::vector<const uint8_t*> addresses;
-    for (int span = 0; span < kernels.span_tile; ++span) {
+    const int64_t spans = random.Integer(1, kernels.span_tile);
+    for (int64_t span = 0; span < spans; ++span) {
       const int64_t row_words = (1 + (kernels.unit_pixels - 1) * stride) * pixel_words;
       std::vector<uint32_t> row(static_cast<size_t>(row_words));
       for (uint32_t& word : row) word = round == 0 ? ~0u : random.Word();
@@ -196,8 +209,8 @@ void TestAccumulate(const Kernels& kernels) {
     const int64_t half = static_cast<int64_t>(segments.size()) / 2;
     int64_t done = 0;
     for (int64_t s = 0; s < half; ++s) done += segments[static_cast<size_t>(s)].units;
-    if (half > 0) kernels.accumulate({addresses.data(), segments.data(), half, weights.data(), false, sums});
-    kernels.accumulate({addresses.data(), segments.data() + half, static_cast<int64_t>(segments.size()) - half,
+    if (half > 0) kernels.accumulate({addresses.data(), spans, segments.data(), half, weights.data(), false, sums});
+    kernels.accumulate({addresses.data(), spans, segments.data() + half, static_cast<int64_t>(segments.size()) - half,
                         weights.data() + done * kChannelBlock * kernels.unit_bytes, half > 0, sums});
     for (size_t p = 0; p < pixels.size(); ++p) {
       for (size_t c = 0; c < filters.size(); ++c) {
@@ -210,36 +223,49 @@ void TestAccumulate(const Kernels& kernels) {
 }
 
 void TestWriteFloats(const Kernels& kernels) {
+  constexpr size_t kPixels = 3;
   Random random(7);
   for (int64_t channels = 1; channels <= kChannelBlock; ++channels) {
     const size_t count = static_cast<size_t>(channels);
-    alignas(64) int32_t sums[kChannelBlock];
+    const size_t stride = count + static_cast<size_t>(random.Integer(1, 3));
+    alignas(64) int32_t sums[kPixels * kChannelBlock];
     std::vector<float> multiplier(kChannelBlock), bias(kChannelBlock), correction(kChannelBlock);
     std::vector<int32_t> sum_correction(kChannelBlock);
+    for (int32_t& sum : sums) sum = static_cast<int32_t>(random.Integer(0, 5000));
     for (size_t c = 0; c < kChannelBlock; ++c) {
-      sums[c] = static_cast<int32_t>(random.Integer(0, 5000));
       multiplier[c] = random.Float();
       bias[c] = random.Float() * 1000;
       correction[c] = random.Float();
       sum_correction[c] = static_cast<int32_t>(random.Integer(-500, 500));
     }
-    const OutputTransform transform = {multiplier.data(), bias.data(), 1000, 8000};
     for (int variant = 0; variant < 8; ++variant) {
-      const int32_t* to_sum = (variant & 1) != 0 ? sum_correction.data() : nullptr;
-      const float* to_result = (variant & 2) != 0 ? correction.data() : nullptr;
-      // The summand is overwritten.
-      std::vector<float> actual(count + 1, 12345.0f);
-      const float* summand = (variant & 4) != 0 ? actual.data() : nullptr;
-      kernels.write_floats(sums, channels, transform, to_sum, to_result, summand, actual.data());
-      CHECK(actual[count] == 12345.0f);
-      for (size_t c = 0; c < count; ++c) {
-        int32_t x = 2 * sums[c] + (to_sum == nullptr ? 0 : to_sum[c]);
-        x = x < 1000 ? 1000 : x > 8000 ? 8000 : x;
-        volatile float product = static_cast<float>(x) * multiplier[c];
-        volatile float expected = product + bias[c];
-        if (to_result != nullptr) expected = expected + to_result[c];
-        if (summand != nullptr) expected = expected + 12345.0f;
-        CHECK(actual[c] == expected);
+      // The summand is overwritten; what lies between the pixels is not.
+      std::vector<float> actual(kPixels * stride, 12345.0f);
+      WriteArguments arguments = {};
+      arguments.sums = sums;
+      arguments.pixels = kPixels;
+      arguments.channels = channels;
+      arguments.transform = {multiplier.data(), bias.data(), 1000, 8000};
+      arguments.sum_correction = (variant & 1) != 0 ? sum_correction.data() : nullptr;
+      arguments.correction = (variant & 2) != 0 ? correction.data() : nullptr;
+      arguments.summand = (variant & 4) != 0 ? actual.data() : nullptr;
+      arguments.summand_stride = static_cast<int64_t>(stride);
+      arguments.output = actual.data();
+      arguments.output_stride = static_cast<int64_t>(stride);
+      kernels.write_floats(arguments);
+      for (size_t i = 0; i < actual.size(); ++i) {
+        const size_t c = i % stride;
+        volatile float expected = 12345.0f;
+        if (c < count) {
+          int32_t x = 2 * sums[i / stride * kChannelBlock + c];
+          if (arguments.sum_correction != nullptr) x += sum_correction[c];
+          x = x < 1000 ? 1000 : x > 8000 ? 8000 : x;
+          volatile float product = static_cast<float>(x) * multiplier[c];
+          expected = product + bias[c];
+          if (arguments.correction != nullptr) expected = expected + correction[c];
+          if (arguments.summand != nullptr) expected = expected + 12345.0f;
+        }
+        CHECK(actual[i] == expected);
       }
     }
   }
@@ -256,7 +282,7 @@ int main() {
   for (const Kernels* kernels : AvailableKernels()) {
     CHECK(kernels->span_tile <= kMaxSpanTile && kernels->unit_pixels <= kMaxUnitPixels);
     TestPackFloats(*kernels);
-    TestPackCompared(*kernels);
+    TestCompare(*kernels);
     TestPackBytes(*kernels);
     TestAccumulate(*kernels);
     TestWriteFloats(*kernels);

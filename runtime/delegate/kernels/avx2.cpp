@@ -63,15 +63,12 @@ inline uint32_t ComparedMask(const float* values, const uint32_t* flips, const f
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_loadu_ps(thresholds), _CMP_LT_OQ)));
 }
 
-void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
-                  uint32_t* words) {
-  int64_t c = 0;
-  for (; c + 32 <= channels; c += 32) {
+void Compare(const CompareArguments& arguments) {
+  CompareWith(arguments, [](const float* values, const uint32_t* flips, const float* thresholds) {
     uint32_t word = 0;
-    for (int i = 0; i < 32; i += 8) word |= ComparedMask(values + c + i, flips + c + i, thresholds + c + i) << i;
-    words[c / 32] = word;
-  }
-  if (c < channels) words[c / 32] = PackComparedWord(values + c, flips + c, thresholds + c, channels - c);
+    for (int i = 0; i < 32; i += 8) word |= ComparedMask(values + i, flips + i, thresholds + i) << i;
+    return word;
+  });
 }
 
 struct EightFloats {
@@ -230,7 +227,7 @@ constexpr Kernels MakeKernels() {
   kernels.segment_units = kSegmentUnits;
   kernels.max_terms = 65535;
   kernels.pack_floats = PackFloats;
-  kernels.pack_compared = PackCompared;
+  kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.join = Join;
   kernels.accumulate = Accumulate;

@@ -12,34 +12,56 @@ namespace {
 constexpr int kTile = 6;
 constexpr int kVectors = kChannelBlock / 16;
 
+constexpr __mmask16 kAllLanes = 0xffff;
+
+inline __mmask16 FirstLanes(int64_t count) { return static_cast<__mmask16>((1u << Smaller(16, count)) - 1); }
+
+inline uint32_t NegativeBits(const float* values, __mmask16 lanes) {
+  return _mm512_mask_cmp_ps_mask(lanes, _mm512_maskz_loadu_ps(lanes, values), _mm512_setzero_ps(), _CMP_LT_OQ);
+}
+
 void PackFloats(const float* values, int64_t channels, uint32_t* words) {
-  for (int64_t c = 0; c < channels; c += 16) {
-    const int64_t count = Smaller(16, channels - c);
-    const __mmask16 lanes = static_cast<__mmask16>((1u << count) - 1);
-    const __m512 x = _mm512_maskz_loadu_ps(lanes, values + c);
-    const uint32_t bits = _mm512_mask_cmp_ps_mask(lanes, x, _mm512_setzero_ps(), _CMP_LT_OQ);
-    if (c % 32 == 0) {
-      words[c / 32] = bits;
-    } else {
-      words[c / 32] |= bits << 16;
-    }
+  for (int64_t c = 0; c < channels; c += 32) {
+    words[c / 32] = NegativeBits(values + c, FirstLanes(channels - c));
+    if (channels - c > 16) words[c / 32] |= NegativeBits(values + c + 16, FirstLanes(channels - c - 16)) << 16;
   }
 }
 
-void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
-                  uint32_t* words) {
-  for (int64_t c = 0; c < channels; c += 16) {
-    const int64_t count = Smaller(16, channels - c);
-    const __mmask16 lanes = static_cast<__mmask16>((1u << count) - 1);
-    const __m512i x =
-        _mm512_xor_si512(_mm512_maskz_loadu_epi32(lanes, values + c), _mm512_maskz_loadu_epi32(lanes, flips + c));
-    const uint32_t bits = _mm512_mask_cmp_ps_mask(lanes, _mm512_castsi512_ps(x),
-                                                  _mm512_maskz_loadu_ps(lanes, thresholds + c), _CMP_LT_OQ);
-    if (c % 32 == 0) {
-      words[c / 32] = bits;
-    } else {
-      words[c / 32] |= bits << 16;
+// Compares `kCount` times 16 channels, the last of them only the given lanes, of all pixels: what they are compared
+// with stays in registers.
+template <int kCount>
+void CompareChannels(const CompareArguments& arguments, int64_t first, __mmask16 last_lanes) {
+  __mmask16 lanes[kCount];
+  __m512i flips[kCount];
+  __m512 thresholds[kCount];
+  for (int v = 0; v < kCount; ++v) {
+    lanes[v] = v == kCount - 1 ? last_lanes : kAllLanes;
+    flips[v] = _mm512_maskz_loadu_epi32(lanes[v], arguments.flips + first + 16 * v);
+    thresholds[v] = _mm512_maskz_loadu_ps(lanes[v], arguments.thresholds + first + 16 * v);
+  }
+  const float* values = arguments.values + first;
+  uint32_t* words = arguments.words + first / 32;
+  for (int64_t pixel = 0; pixel < arguments.pixels; ++pixel) {
+    uint32_t bits[kCount + kCount % 2] = {};
+    for (int v = 0; v < kCount; ++v) {
+      const __m512i x = _mm512_xor_si512(_mm512_maskz_loadu_epi32(lanes[v], values + 16 * v), flips[v]);
+      bits[v] = _mm512_mask_cmp_ps_mask(lanes[v], _mm512_castsi512_ps(x), thresholds[v], _CMP_LT_OQ);
     }
+    for (int v = 0; v < kCount; v += 2) words[v / 2] = bits[v] | bits[v + 1] << 16;
+    values += arguments.value_stride;
+    words += arguments.word_stride;
+  }
+}
+
+void Compare(const CompareArguments& arguments) {
+  int64_t c = 0;
+  for (; c + 64 <= arguments.channels; c += 64) CompareChannels<4>(arguments, c, kAllLanes);
+  for (; c + 32 <= arguments.channels; c += 32) CompareChannels<2>(arguments, c, kAllLanes);
+  const int64_t left = arguments.channels - c;
+  if (left > 16) {
+    CompareChannels<2>(arguments, c, FirstLanes(left - 16));
+  } else if (left > 0) {
+    CompareChannels<1>(arguments, c, FirstLanes(left));
   }
 }
 
@@ -62,21 +84,22 @@ void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
 }
 
-void Accumulate(const AccumulateArguments& arguments) {
-  __m512i sums[kTile][kVectors];
-  for (int p = 0; p < kTile; ++p) {
+template <int kSpans>
+void AccumulateSpans(const AccumulateArguments& arguments) {
+  __m512i sums[kSpans][kVectors];
+  for (int p = 0; p < kSpans; ++p) {
     for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_setzero_si512();
   }
   const uint8_t* weights = arguments.weights;
   for (int64_t s = 0; s < arguments.segment_count; ++s) {
-    const uint8_t* units[kTile];
-    for (int p = 0; p < kTile; ++p) units[p] = arguments.spans[p] + arguments.segments[s].offset;
+    const uint8_t* units[kSpans];
+    for (int p = 0; p < kSpans; ++p) units[p] = arguments.spans[p] + arguments.segments[s].offset;
     const int64_t bytes = arguments.segments[s].units * 4;
     for (int64_t at = 0; at < bytes; at += 4) {
       __m512i filter[kVectors];
       for (int v = 0; v < kVectors; ++v) filter[v] = _mm512_loadu_si512(weights + 64 * v);
       weights += 64 * kVectors;
-      for (int p = 0; p < kTile; ++p) {
+      for (int p = 0; p < kSpans; ++p) {
         int32_t word;
         __builtin_memcpy(&word, units[p] + at, sizeof(word));
         const __m512i pixel = _mm512_set1_epi32(word);
@@ -86,12 +109,23 @@ void Accumulate(const AccumulateArguments& arguments) {
       }
     }
   }
-  for (int p = 0; p < kTile; ++p) {
+  for (int p = 0; p < kSpans; ++p) {
     for (int v = 0; v < kVectors; ++v) {
       int32_t* target = arguments.sums + p * kChannelBlock + 16 * v;
       if (arguments.continues) sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_loadu_si512(target));
       _mm512_storeu_si512(target, sums[p][v]);
     }
+  }
+}
+
+void Accumulate(const AccumulateArguments& arguments) {
+  switch (arguments.span_count) {
+    case 1: return AccumulateSpans<1>(arguments);
+    case 2: return AccumulateSpans<2>(arguments);
+    case 3: return AccumulateSpans<3>(arguments);
+    case 4: return AccumulateSpans<4>(arguments);
+    case 5: return AccumulateSpans<5>(arguments);
+    default: return AccumulateSpans<kTile>(arguments);
   }
 }
 
@@ -106,7 +140,7 @@ constexpr Kernels MakeKernels() {
   kernels.segment_units = int64_t{1} << 30;
   kernels.max_terms = int64_t{1} << 30;
   kernels.pack_floats = PackFloats;
-  kernels.pack_compared = PackCompared;
+  kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
   return kernels;

@@ -27,13 +27,29 @@ inline uint32_t PackWord(const T* values, Zero zero, int64_t count) {
     words[c / 32] = PackWord(values + c, zero_point, Smaller(32, channels - c));
 }
 
-inline uint32_t PackComparedWord(const float* values, const uint32_t* flips, const float* thresholds, int64_t count) {
+inline uint32_t ComparedWord(const float* values, const uint32_t* flips, const float* thresholds, int64_t count) {
   uint32_t word = 0;
   for (int64_t i = 0; i < count; ++i) {
     const float x = flips[i] == 0 ? values[i] : -values[i];
     word |= static_cast<uint32_t>(x < thresholds[i]) << i;
   }
   return word;
+}
+
+// `whole_word(values, flips, thresholds)` compares 32 channels.
+template <typename WholeWord>
+inline void CompareWith(const CompareArguments& arguments, const WholeWord& whole_word) {
+  for (int64_t pixel = 0; pixel < arguments.pixels; ++pixel) {
+    const float* values = arguments.values + pixel * arguments.value_stride;
+    uint32_t* words = arguments.words + pixel * arguments.word_stride;
+    int64_t c = 0;
+    for (; c + 32 <= arguments.channels; c += 32) {
+      words[c / 32] = whole_word(values + c, arguments.flips + c, arguments.thresholds + c);
+    }
+    if (c < arguments.channels) {
+      words[c / 32] = ComparedWord(values + c, arguments.flips + c, arguments.thresholds + c, arguments.channels - c);
+    }
+  }
 }
 
 inline float Clamp(float x, float low, float high) {
@@ -43,48 +59,46 @@ inline float Clamp(float x, float low, float high) {
 
 // One copy of the loop for each combination, so that none tests for null inside.
 template <bool kSumCorrection, bool kCorrection, bool kSummand>
-void WriteFloatsAs(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                   const int32_t* sum_correction, const float* correction, const float* summand, float* output) {
-  const int32_t low = transform.clamp_min;
-  const int32_t high = transform.clamp_max;
-  const float* multiplier = transform.multiplier;
-  const float* bias = transform.bias;
-  for (int64_t c = 0; c < channels; ++c) {
-    int32_t x = 2 * sums[c];
-    if constexpr (kSumCorrection) x += sum_correction[c];
-    x = x < high ? x : high;
-    x = x > low ? x : low;
-    float y = static_cast<float>(x) * multiplier[c] + bias[c];
-    if constexpr (kCorrection) y += correction[c];
-    if constexpr (kSummand) y += summand[c];
-    output[c] = y;
+void WriteFloatsAs(const WriteArguments& arguments) {
+  const int32_t low = arguments.transform.clamp_min;
+  const int32_t high = arguments.transform.clamp_max;
+  const float* multiplier = arguments.transform.multiplier;
+  const float* bias = arguments.transform.bias;
+  for (int64_t pixel = 0; pixel < arguments.pixels; ++pixel) {
+    const int32_t* sums = arguments.sums + pixel * kChannelBlock;
+    const float* summand = kSummand ? arguments.summand + pixel * arguments.summand_stride : nullptr;
+    float* output = arguments.output + pixel * arguments.output_stride;
+    for (int64_t c = 0; c < arguments.channels; ++c) {
+      int32_t x = 2 * sums[c];
+      if constexpr (kSumCorrection) x += arguments.sum_correction[c];
+      x = x < high ? x : high;
+      x = x > low ? x : low;
+      float y = static_cast<float>(x) * multiplier[c] + bias[c];
+      if constexpr (kCorrection) y += arguments.correction[c];
+      if constexpr (kSummand) y += summand[c];
+      output[c] = y;
+    }
   }
 }
 
 template <bool kSumCorrection, bool kCorrection>
-void WriteFloatsMaybeAdded(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                           const int32_t* sum_correction, const float* correction, const float* summand,
-                           float* output) {
-  if (summand != nullptr) {
-    WriteFloatsAs<kSumCorrection, kCorrection, true>(sums, channels, transform, sum_correction, correction, summand,
-                                                     output);
+void WriteFloatsMaybeAdded(const WriteArguments& arguments) {
+  if (arguments.summand != nullptr) {
+    WriteFloatsAs<kSumCorrection, kCorrection, true>(arguments);
   } else {
-    WriteFloatsAs<kSumCorrection, kCorrection, false>(sums, channels, transform, sum_correction, correction, summand,
-                                                      output);
+    WriteFloatsAs<kSumCorrection, kCorrection, false>(arguments);
   }
 }
 
-[[maybe_unused]] void WriteFloats(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                                  const int32_t* sum_correction, const float* correction, const float* summand,
-                                  float* output) {
-  if (sum_correction != nullptr && correction != nullptr) {
-    WriteFloatsMaybeAdded<true, true>(sums, channels, transform, sum_correction, correction, summand, output);
-  } else if (sum_correction != nullptr) {
-    WriteFloatsMaybeAdded<true, false>(sums, channels, transform, sum_correction, correction, summand, output);
-  } else if (correction != nullptr) {
-    WriteFloatsMaybeAdded<false, true>(sums, channels, transform, sum_correction, correction, summand, output);
+[[maybe_unused]] void WriteFloats(const WriteArguments& arguments) {
+  if (arguments.sum_correction != nullptr && arguments.correction != nullptr) {
+    WriteFloatsMaybeAdded<true, true>(arguments);
+  } else if (arguments.sum_correction != nullptr) {
+    WriteFloatsMaybeAdded<true, false>(arguments);
+  } else if (arguments.correction != nullptr) {
+    WriteFloatsMaybeAdded<false, true>(arguments);
   } else {
-    WriteFloatsMaybeAdded<false, false>(sums, channels, transform, sum_correction, correction, summand, output);
+    WriteFloatsMaybeAdded<false, false>(arguments);
   }
 }
 

@@ -28,15 +28,16 @@ struct Segment {
 };
 
 struct AccumulateArguments {
-  // Addresses of the first tap of `span_tile` spans; may name one span several times.
+  // Addresses of the first tap of some spans, `span_tile` at most.
   const uint8_t* const* spans;
+  int64_t span_count;
   const Segment* segments;
   int64_t segment_count;
   // [unit][kChannelBlock] elements of `unit_bytes`, in the order of the segments.
   const uint8_t* weights;
   // Whether `sums` has the sums of other segments, to be added to.
   bool continues;
-  // Differing bits, [span_tile][unit_pixels][kChannelBlock].
+  // Differing bits, [span_count][unit_pixels][kChannelBlock].
   int32_t* sums;
 };
 
@@ -46,6 +47,40 @@ struct OutputTransform {
   const float* bias;
   int32_t clamp_min;
   int32_t clamp_max;
+};
+
+// Some pixels whose sums follow one another, and whose corrections are the same.
+struct WriteArguments {
+  // [pixels][kChannelBlock]
+  const int32_t* sums;
+  int64_t pixels;
+  int64_t channels;
+  OutputTransform transform;
+  // Added to twice the sum before it is clamped; may be null.
+  const int32_t* sum_correction;
+  // Added to the result, and then the summand; both may be null.
+  const float* correction;
+  const float* summand;
+  // From pixel to pixel.
+  int64_t summand_stride;
+  // May be `summand`.
+  float* output;
+  int64_t output_stride;
+};
+
+// Some pixels to be compared, (value ^ flip) < threshold, with the bits of the float flipped. Strides are from pixel to
+// pixel.
+struct CompareArguments {
+  const float* values;
+  int64_t value_stride;
+  int64_t pixels;
+  // By channel.
+  const uint32_t* flips;
+  const float* thresholds;
+  int64_t channels;
+  // Bits after the last channel are 0.
+  uint32_t* words;
+  int64_t word_stride;
 };
 
 // A row of the output of a 3x3 convolution in groups, stride 1; eight output channels of a group are a block.
@@ -83,21 +118,16 @@ struct Kernels {
 
   // Sets bit c where values[c] < 0; bits after the last channel are 0.
   void (*pack_floats)(const float* values, int64_t channels, uint32_t* words);
-  // The same for (values[c] ^ flips[c]) < thresholds[c], with the bits of the float flipped.
-  void (*pack_compared)(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
-                        uint32_t* words);
   // The same for values[c] < zero_point.
   void (*pack_bytes)(const int8_t* values, int zero_point, int64_t channels, uint32_t* words);
+  void (*compare)(const CompareArguments& arguments);
   // Words to the units of a map.
   void (*expand)(const uint32_t* words, int64_t count, uint8_t* units);
   // Adds to each of `count` units the bits of the unit `distance` behind it, if there is one among them. Null where a
   // unit has one pixel.
   void (*join)(uint8_t* units, int64_t count, int64_t distance);
   void (*accumulate)(const AccumulateArguments& arguments);
-  // `sum_correction` is added to twice the sum before it is clamped, `correction` and then `summand` to the result; all
-  // may be null. `output` may be `summand`.
-  void (*write_floats)(const int32_t* sums, int64_t channels, const OutputTransform& transform,
-                       const int32_t* sum_correction, const float* correction, const float* summand, float* output);
+  void (*write_floats)(const WriteArguments& arguments);
 
   // output = clamp(x * multiplier + addend), rounded after each operation. `output` may be `x`.
   void (*affine)(const float* x, const float* multiplier, const float* addend, float low, float high, int64_t channels,

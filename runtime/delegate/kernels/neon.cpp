@@ -40,19 +40,16 @@ void PackFloats(const float* values, int64_t channels, uint32_t* words) {
   if (c < channels) words[c / 32] = PackWord(values + c, 0.0f, channels - c);
 }
 
-void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
-                  uint32_t* words) {
-  int64_t c = 0;
-  for (; c + 32 <= channels; c += 32) {
+void Compare(const CompareArguments& arguments) {
+  CompareWith(arguments, [](const float* values, const uint32_t* flips, const float* thresholds) {
     uint32_t word = 0;
-    for (int64_t i = c; i < c + 32; i += 8) {
+    for (int i = 0; i < 32; i += 8) {
       word |= ToBits(CompareFour(values + i, flips + i, thresholds + i),
                      CompareFour(values + i + 4, flips + i + 4, thresholds + i + 4))
-              << (i - c);
+              << i;
     }
-    words[c / 32] = word;
-  }
-  if (c < channels) words[c / 32] = PackComparedWord(values + c, flips + c, thresholds + c, channels - c);
+    return word;
+  });
 }
 
 struct EightFloats {
@@ -82,16 +79,17 @@ void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
 }
 
-void Accumulate(const AccumulateArguments& arguments) {
-  uint16x8_t sums[kTile][2 * kVectors];
-  for (int p = 0; p < kTile; ++p) {
+template <int kSpans>
+void AccumulateSpans(const AccumulateArguments& arguments) {
+  uint16x8_t sums[kSpans][2 * kVectors];
+  for (int p = 0; p < kSpans; ++p) {
     for (int v = 0; v < 2 * kVectors; ++v) sums[p][v] = vdupq_n_u16(0);
   }
   const uint8_t* weights = arguments.weights;
   for (int64_t s = 0; s < arguments.segment_count; ++s) {
-    const uint8_t* units[kTile];
-    uint8x16_t bytes[kTile][kVectors];
-    for (int p = 0; p < kTile; ++p) {
+    const uint8_t* units[kSpans];
+    uint8x16_t bytes[kSpans][kVectors];
+    for (int p = 0; p < kSpans; ++p) {
       units[p] = arguments.spans[p] + arguments.segments[s].offset;
       for (int v = 0; v < kVectors; ++v) bytes[p][v] = vdupq_n_u8(0);
     }
@@ -99,21 +97,21 @@ void Accumulate(const AccumulateArguments& arguments) {
       uint8x16_t filter[kVectors];
       for (int v = 0; v < kVectors; ++v) filter[v] = vld1q_u8(weights + 16 * v);
       weights += kChannelBlock;
-      for (int p = 0; p < kTile; ++p) {
+      for (int p = 0; p < kSpans; ++p) {
         const uint8x16_t pixel = vld1q_dup_u8(units[p] + unit);
         for (int v = 0; v < kVectors; ++v) {
           bytes[p][v] = vaddq_u8(bytes[p][v], vcntq_u8(veorq_u8(pixel, filter[v])));
         }
       }
     }
-    for (int p = 0; p < kTile; ++p) {
+    for (int p = 0; p < kSpans; ++p) {
       for (int v = 0; v < kVectors; ++v) {
         sums[p][2 * v] = vaddw_u8(sums[p][2 * v], vget_low_u8(bytes[p][v]));
         sums[p][2 * v + 1] = vaddw_high_u8(sums[p][2 * v + 1], bytes[p][v]);
       }
     }
   }
-  for (int p = 0; p < kTile; ++p) {
+  for (int p = 0; p < kSpans; ++p) {
     for (int v = 0; v < 2 * kVectors; ++v) {
       int32_t* target = arguments.sums + p * kChannelBlock + 8 * v;
       int32x4_t low = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(sums[p][v])));
@@ -128,6 +126,15 @@ void Accumulate(const AccumulateArguments& arguments) {
   }
 }
 
+void Accumulate(const AccumulateArguments& arguments) {
+  switch (arguments.span_count) {
+    case 1: return AccumulateSpans<1>(arguments);
+    case 2: return AccumulateSpans<2>(arguments);
+    case 3: return AccumulateSpans<3>(arguments);
+    default: return AccumulateSpans<kTile>(arguments);
+  }
+}
+
 constexpr Kernels MakeKernels() {
   Kernels kernels = CommonKernels<EightFloats>();
   kernels.name = "neon";
@@ -139,7 +146,7 @@ constexpr Kernels MakeKernels() {
   kernels.segment_units = kSegmentUnits;
   kernels.max_terms = 65535;
   kernels.pack_floats = PackFloats;
-  kernels.pack_compared = PackCompared;
+  kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
   return kernels;

@@ -19,11 +19,10 @@ void PackFloats(const float* values, int64_t channels, uint32_t* words) {
   for (int64_t c = 0; c < channels; c += 32) words[c / 32] = PackWord(values + c, 0.0f, Smaller(32, channels - c));
 }
 
-void PackCompared(const float* values, const uint32_t* flips, const float* thresholds, int64_t channels,
-                  uint32_t* words) {
-  for (int64_t c = 0; c < channels; c += 32) {
-    words[c / 32] = PackComparedWord(values + c, flips + c, thresholds + c, Smaller(32, channels - c));
-  }
+void Compare(const CompareArguments& arguments) {
+  CompareWith(arguments, [](const float* values, const uint32_t* flips, const float* thresholds) {
+    return ComparedWord(values, flips, thresholds, 32);
+  });
 }
 
 struct EightFloats {
@@ -88,7 +87,7 @@ constexpr Kernels MakeKernels() {
   kernels.segment_units = int64_t{1} << 30;
   kernels.max_terms = int64_t{1} << 30;
   kernels.pack_floats = PackFloats;
-  kernels.pack_compared = PackCompared;
+  kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
   return kernels;

@@ -1,0 +1,19 @@
+// Step 3 of the compiler, too: takes signs where the numbers are made, not where their bits are read.
+#ifndef LARQ_MELIUS_DELEGATE_SIGNS_H_
+#define LARQ_MELIUS_DELEGATE_SIGNS_H_
+
+#include "program.h"
+
+namespace larq_melius {
+
+// In a stage of MeliusNet every layer compares the whole map so far, each with thresholds of its own. A comparison of a
+// concatenation becomes a concatenation of comparisons of its parts, in whole words; a comparison of what a binary
+// convolution makes becomes an output of that convolution, which compares while the numbers are in the nearest cache;
+// and other numbers that are compared several times are compared by one instruction.
+//
+// Expects a fused program. The results are the same to the bit.
+void MoveSignsToProducers(Program& program);
+
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_SIGNS_H_
