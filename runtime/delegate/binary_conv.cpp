@@ -30,12 +30,12 @@ struct Sign {
   const Comparison* comparison;
 };
 
-// Bytes of a filter that stay in the nearest cache, beside the map and the sums.
-constexpr int64_t kMaxPartBytes = 20 << 10;
 // Kernels take units in groups of three at most.
 constexpr int64_t kUnitGroup = 3;
 // Pixels whose sums and outputs stay in the nearest caches.
 constexpr int64_t kMaxPixels = 64;
+// Pixels whose sums are written at once where nothing more is to be added to them.
+constexpr int64_t kWritePixels = 8;
 
 // For SAME padding with 0: which filter rows (or columns) lie inside of the map, for each output row (or column).
 struct InsideRanges {
@@ -127,7 +127,7 @@ class BinaryConv : public Executable {
     }
   }
 
-  // Parts of about one size, whose filters fit into the nearest cache, of segments as short as the kernel needs them.
+  // Parts of about one size, whose filters are near enough, of segments as short as the kernel needs them.
   std::vector<Part> Split(const std::vector<Segment>& segments) const {
     const auto share = [](int64_t units, int64_t most) {
       const int64_t count = DivideRoundingUp(units, most);
@@ -136,7 +136,7 @@ class BinaryConv : public Executable {
     int64_t units = 0;
     for (const Segment& segment : segments) units += segment.units;
     const int64_t unit_bytes = kChannelBlock * kernels_.unit_bytes;
-    const int64_t part_units = share(units, kMaxPartBytes / unit_bytes);
+    const int64_t part_units = share(units, kernels_.part_bytes / unit_bytes);
     std::vector<Part> parts;
     int64_t room = 0;
     int64_t done = 0;
@@ -341,16 +341,24 @@ class BinaryConv : public Executable {
     alignas(kAlignment) int32_t sums[kMaxPixels * kChannelBlock];
     const int64_t span_sums = kernels_.unit_pixels * kChannelBlock;
     for (const ChannelBlock& block : blocks_) {
-      for (const Part& part : parts_[static_cast<size_t>(block.group)]) {
-        for (int64_t i = 0; i < count; i += kernels_.span_tile) {
-          kernels_.accumulate({spans + i, std::min<int64_t>(kernels_.span_tile, count - i), part.segments.data(), static_cast<int64_t>(part.segments.size()),
-                               weights_.data() + block.weights_offset + part.weights_offset, part.weights_offset != 0,
-                               sums + i * span_sums});
+      const std::vector<Part>& parts = parts_[static_cast<size_t>(block.group)];
+      const int64_t tile = kernels_.span_tile;
+      const int64_t step =
+          parts.size() > 1 ? count : tile * std::max<int64_t>(1, kWritePixels / (tile * kernels_.unit_pixels));
+      for (int64_t first = 0; first < count; first += step) {
+        const int64_t last = std::min(first + step, count);
+        for (const Part& part : parts) {
+          for (int64_t i = first; i < last; i += tile) {
+            kernels_.accumulate({spans + i, std::min(tile, last - i), part.segments.data(),
+                                 static_cast<int64_t>(part.segments.size()),
+                                 weights_.data() + block.weights_offset + part.weights_offset, part.weights_offset != 0,
+                                 sums + (i - first) * span_sums});
+          }
         }
+        ForRuns(begin + first, begin + last, [&](int64_t number, int64_t pixel, int64_t pixels) {
+          Write(context, block, sums + number * kChannelBlock, pixel, pixels);
+        });
       }
-      ForRuns(begin, end, [&](int64_t number, int64_t pixel, int64_t pixels) {
-        Write(context, block, sums + number * kChannelBlock, pixel, pixels);
-      });
     }
     for (const Sign& sign : signs_) {
       ForRuns(begin, end, [&](int64_t, int64_t pixel, int64_t pixels) {

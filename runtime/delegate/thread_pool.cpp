@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
@@ -12,6 +13,33 @@
 
 namespace larq_melius {
 
+namespace {
+
+// How long a thread waits awake before it sleeps. To wake a thread takes longer than most instructions of a network
+// do; between those of one inference a helper is back at work well within this time.
+constexpr std::chrono::microseconds kAwake(50);
+
+// Waits until `ready()`, but no longer than a thread stays awake. False if it is not ready by then.
+template <typename Ready>
+bool WaitAwake(const Ready& ready) {
+  const auto end = std::chrono::steady_clock::now() + kAwake;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      if (ready()) return true;
+#if defined(__x86_64__)
+      __builtin_ia32_pause();
+#elif defined(__aarch64__)
+      asm volatile("yield");
+#endif
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+}  // namespace
+
+// One job at a time. Helpers join a job as long as it is open; who comes later has nothing left to do, and nobody waits
+// for them.
 class ThreadPool::Implementation {
  public:
   ~Implementation() {
@@ -26,27 +54,27 @@ class ThreadPool::Implementation {
   void Run(int threads, int64_t count, int64_t grain, const std::function<void(int64_t, int64_t)>& work) {
     const ScopedFlushDenormals mode;
     const int64_t ranges = (count + grain - 1) / grain;
-    const int helpers = static_cast<int>(std::min<int64_t>(threads, ranges)) - 1;
+    int helpers = static_cast<int>(std::min<int64_t>(threads, ranges)) - 1;
     std::unique_lock<std::mutex> owner(owner_, std::defer_lock);
     if (helpers <= 0 || !owner.try_lock()) {
       for (int64_t begin = 0; begin < count; begin += grain) work(begin, std::min(begin + grain, count));
       return;
     }
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      Grow(helpers);
-      work_ = &work;
-      count_ = count;
-      grain_ = grain;
-      next_.store(0, std::memory_order_relaxed);
-      wanted_ = std::min<int>(helpers, static_cast<int>(workers_.size()));
+    Grow(helpers);
+    helpers = std::min<int>(helpers, static_cast<int>(workers_.size()));
+    work_ = &work;
+    count_ = count;
+    grain_ = grain;
+    next_.store(0, std::memory_order_relaxed);
+    // Either this sees who sleeps, or who is about to sleep sees the open job.
+    open_active_.store(helpers * kOpen);
+    if (sleepers_.load() > 0) {
+      { const std::lock_guard<std::mutex> lock(mutex_); }
+      wake_.notify_all();
     }
-    wake_.notify_all();
     TakeRanges();
-    std::unique_lock<std::mutex> lock(mutex_);
-    // Helpers that have not begun by now have nothing left to do.
-    wanted_ = 0;
-    done_.wait(lock, [this] { return active_ == 0; });
+    const int32_t active = open_active_.fetch_and(kOpen - 1) & (kOpen - 1);
+    if (active > 0) WaitForHelpers();
     work_ = nullptr;
   }
 
@@ -61,17 +89,44 @@ class ThreadPool::Implementation {
 
   void Work() {
     const ScopedFlushDenormals mode;
-    std::unique_lock<std::mutex> lock(mutex_);
-    while (true) {
-      wake_.wait(lock, [this] { return stopping_ || wanted_ > 0; });
-      if (stopping_) return;
-      --wanted_;
-      ++active_;
-      lock.unlock();
+    while (WaitForJob()) {
+      if (!Join()) continue;
       TakeRanges();
-      lock.lock();
-      if (--active_ == 0) done_.notify_one();
+      if (open_active_.fetch_sub(1) == 1 && owner_sleeps_.load()) {
+        { const std::lock_guard<std::mutex> lock(mutex_); }
+        done_.notify_one();
+      }
     }
+  }
+
+  // False if the pool is about to end.
+  bool WaitForJob() {
+    const auto open = [this] { return open_active_.load() >= kOpen || stopping_.load(); };
+    if (!WaitAwake(open)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleepers_.fetch_add(1);
+      wake_.wait(lock, open);
+      sleepers_.fetch_sub(1);
+    }
+    return !stopping_.load();
+  }
+
+  // Becomes active in the job, if it is still open.
+  bool Join() {
+    int32_t state = open_active_.load();
+    while (state >= kOpen) {
+      if (open_active_.compare_exchange_weak(state, state - kOpen + 1)) return true;
+    }
+    return false;
+  }
+
+  void WaitForHelpers() {
+    const auto done = [this] { return open_active_.load() == 0; };
+    if (WaitAwake(done)) return;
+    std::unique_lock<std::mutex> lock(mutex_);
+    owner_sleeps_ = true;
+    done_.wait(lock, done);
+    owner_sleeps_ = false;
   }
 
   void TakeRanges() {
@@ -82,18 +137,27 @@ class ThreadPool::Implementation {
     }
   }
 
+  // A place for a helper in the job, in open_active_.
+  static constexpr int32_t kOpen = 1 << 16;
+
   std::mutex owner_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable done_;
   std::vector<std::thread> workers_;
-  bool stopping_ = false;
-  int wanted_ = 0;
-  int active_ = 0;
+  std::atomic<bool> stopping_{false};
+
+  // The job, which changes only while nobody is active in it and none can join.
   const std::function<void(int64_t, int64_t)>* work_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
   std::atomic<int64_t> next_{0};
+  // kOpen times the helpers that may still join, plus those that are active.
+  std::atomic<int32_t> open_active_{0};
+
+  // For those that sleep.
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::condition_variable done_;
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> owner_sleeps_{false};
 };
 
 ThreadPool::ThreadPool() : implementation_(std::make_unique<Implementation>()) {}

@@ -225,6 +225,7 @@ constexpr Kernels MakeKernels() {
   kernels.map_unit_bytes = 2;
   kernels.span_tile = 1;
   kernels.segment_units = kSegmentUnits;
+  kernels.part_bytes = kNearestCacheBytes;
   kernels.max_terms = 65535;
   kernels.pack_floats = PackFloats;
   kernels.compare = Compare;

@@ -1,6 +1,11 @@
 // AVX-512 with VPOPCNTDQ: a unit is a word of 32 channels, a vector holds that word of 16 filters.
 #if defined(__AVX512F__) && defined(__AVX512VPOPCNTDQ__)
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC's own header uses variables that it leaves uninitialized on purpose (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
 
 #include "kernels/common.h"
@@ -129,6 +134,40 @@ void Accumulate(const AccumulateArguments& arguments) {
   }
 }
 
+// A whole block of channels without corrections; what is the same for all pixels stays in registers.
+template <bool kSummand>
+void WriteBlocks(const WriteArguments& arguments) {
+  const __m512i low = _mm512_set1_epi32(arguments.transform.clamp_min);
+  const __m512i high = _mm512_set1_epi32(arguments.transform.clamp_max);
+  __m512 multiplier[kVectors];
+  __m512 bias[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    multiplier[v] = _mm512_loadu_ps(arguments.transform.multiplier + 16 * v);
+    bias[v] = _mm512_loadu_ps(arguments.transform.bias + 16 * v);
+  }
+  for (int64_t pixel = 0; pixel < arguments.pixels; ++pixel) {
+    for (int v = 0; v < kVectors; ++v) {
+      const __m512i sum = _mm512_loadu_si512(arguments.sums + pixel * kChannelBlock + 16 * v);
+      const __m512i x = _mm512_max_epi32(_mm512_min_epi32(_mm512_add_epi32(sum, sum), high), low);
+      __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x), multiplier[v]), bias[v]);
+      if (kSummand) {
+        y = _mm512_add_ps(y, _mm512_loadu_ps(arguments.summand + pixel * arguments.summand_stride + 16 * v));
+      }
+      _mm512_storeu_ps(arguments.output + pixel * arguments.output_stride + 16 * v, y);
+    }
+  }
+}
+
+void WriteFloats512(const WriteArguments& arguments) {
+  if (arguments.channels != kChannelBlock || arguments.sum_correction != nullptr || arguments.correction != nullptr) {
+    WriteFloats(arguments);
+  } else if (arguments.summand != nullptr) {
+    WriteBlocks<true>(arguments);
+  } else {
+    WriteBlocks<false>(arguments);
+  }
+}
+
 constexpr Kernels MakeKernels() {
   Kernels kernels = CommonKernels<EightFloats>();
   kernels.name = "avx512";
@@ -138,11 +177,14 @@ constexpr Kernels MakeKernels() {
   kernels.map_unit_bytes = 4;
   kernels.span_tile = kTile;
   kernels.segment_units = int64_t{1} << 30;
+  // Six pixels take longer than it takes to fetch the filter for them from the second cache.
+  kernels.part_bytes = 256 << 10;
   kernels.max_terms = int64_t{1} << 30;
   kernels.pack_floats = PackFloats;
   kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
+  kernels.write_floats = WriteFloats512;
   return kernels;
 }
 

@@ -13,6 +13,9 @@
 namespace larq_melius {
 namespace {
 
+// Of the nearest cache, what a filter may take beside the map and the sums.
+[[maybe_unused]] constexpr int64_t kNearestCacheBytes = 20 << 10;
+
 inline int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <typename T, typename Zero>

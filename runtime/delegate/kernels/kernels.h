@@ -113,6 +113,8 @@ struct Kernels {
   int map_unit_bytes;
   int span_tile;
   int64_t segment_units;
+  // Bytes of a filter that a kernel reads fast enough again and again.
+  int64_t part_bytes;
   // Terms that a sum may have.
   int64_t max_terms;
 

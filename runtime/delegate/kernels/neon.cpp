@@ -144,6 +144,7 @@ constexpr Kernels MakeKernels() {
   kernels.map_unit_bytes = 1;
   kernels.span_tile = kTile;
   kernels.segment_units = kSegmentUnits;
+  kernels.part_bytes = kNearestCacheBytes;
   kernels.max_terms = 65535;
   kernels.pack_floats = PackFloats;
   kernels.compare = Compare;

@@ -85,6 +85,7 @@ constexpr Kernels MakeKernels() {
   kernels.map_unit_bytes = 4;
   kernels.span_tile = 1;
   kernels.segment_units = int64_t{1} << 30;
+  kernels.part_bytes = kNearestCacheBytes;
   kernels.max_terms = int64_t{1} << 30;
   kernels.pack_floats = PackFloats;
   kernels.compare = Compare;

@@ -93,6 +93,33 @@ inline __m512i _mm512_add_epi32(__m512i a, __m512i b) {
   for (int i = 0; i < 16; ++i) a.lanes[i] += b.lanes[i];
   return a;
 }
+inline __m512i _mm512_min_epi32(__m512i a, __m512i b) {
+  for (int i = 0; i < 16; ++i) {
+    if (static_cast<int32_t>(b.lanes[i]) < static_cast<int32_t>(a.lanes[i])) a.lanes[i] = b.lanes[i];
+  }
+  return a;
+}
+inline __m512i _mm512_max_epi32(__m512i a, __m512i b) {
+  for (int i = 0; i < 16; ++i) {
+    if (static_cast<int32_t>(b.lanes[i]) > static_cast<int32_t>(a.lanes[i])) a.lanes[i] = b.lanes[i];
+  }
+  return a;
+}
+inline __m512 _mm512_cvtepi32_ps(__m512i x) {
+  __m512 y;
+  for (int i = 0; i < 16; ++i) y.lanes[i] = static_cast<float>(static_cast<int32_t>(x.lanes[i]));
+  return y;
+}
+inline __m512 _mm512_loadu_ps(const void* address) { return _mm512_castsi512_ps(_mm512_loadu_si512(address)); }
+inline void _mm512_storeu_ps(float* address, __m512 x) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
+inline __m512 _mm512_add_ps(__m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) a.lanes[i] += b.lanes[i];
+  return a;
+}
+inline __m512 _mm512_mul_ps(__m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) a.lanes[i] *= b.lanes[i];
+  return a;
+}
 inline __m512i _mm512_popcnt_epi32(__m512i x) {
   for (uint32_t& lane : x.lanes) lane = static_cast<uint32_t>(__builtin_popcount(lane));
   return x;
