@@ -55,13 +55,12 @@ double MeasureClock() {
   return kAdditions / least;
 }
 
-Program MakeLayer(int64_t size, int64_t channels) {
-  std::mt19937 random(1);
+Program MakeLayer(int64_t size, int64_t channels, const std::vector<uint32_t>& filter) {
   auto conv = std::make_shared<BinaryConvConstants>();
   conv->channels_out = kFilters;
   conv->filter_height = conv->filter_width = 3;
   conv->words = WordCount(channels);
-  for (int64_t i = 0; i < kFilters * 9 * conv->words; ++i) conv->filter.push_back(static_cast<uint32_t>(random()));
+  conv->filter = ConstantWords(filter.data());
   conv->multiplier.assign(kFilters, 1.0f);
   conv->bias.assign(kFilters, 0.0f);
   Program program;
@@ -91,7 +90,9 @@ void Measure(const Kernels& kernels, int64_t size, int64_t channels) {
   std::vector<float> input(static_cast<size_t>(size * size * channels));
   for (float& value : input) value = static_cast<float>(random()) - 2147483648.0f;
   std::vector<float> output(static_cast<size_t>(size * size * kFilters));
-  CompiledProgram program(MakeLayer(size, channels), kernels);
+  std::vector<uint32_t> filter(static_cast<size_t>(kFilters * 9 * WordCount(channels)));
+  for (uint32_t& word : filter) word = static_cast<uint32_t>(random());
+  CompiledProgram program(MakeLayer(size, channels, filter), kernels);
   program.Profile();
   ThreadPool pool;
   const double clock = MeasureClock();

@@ -175,11 +175,11 @@ class BinaryConv : public Executable {
     const uint32_t mask = kernels_.unit_channels == kWordBits ? ~0u : (1u << kernels_.unit_channels) - 1;
     for (const ChannelBlock& block : blocks_) {
       for (int64_t c = 0; c < block.count; ++c) {
-        const uint32_t* words = conv_.filter.data() + (block.first + c) * positions * conv_.words;
+        const int64_t first_word = (block.first + c) * positions * conv_.words;
         uint8_t* target = weights_.data() + block.weights_offset + c * kernels_.unit_bytes;
         for (int64_t unit = 0; unit < units; ++unit) {
           const int64_t shift = unit % units_per_word() * kernels_.unit_channels;
-          const uint32_t bits = (words[unit / units_per_word()] >> shift) & mask;
+          const uint32_t bits = (conv_.filter[first_word + unit / units_per_word()] >> shift) & mask;
           std::memcpy(target + unit * kChannelBlock * kernels_.unit_bytes, &bits,
                       static_cast<size_t>(kernels_.unit_bytes));
         }
@@ -240,9 +240,9 @@ class BinaryConv : public Executable {
     for (int64_t c = 0; c < channels; ++c) {
       for (int64_t y = 0; y < conv_.filter_height; ++y) {
         for (int64_t x = 0; x < conv_.filter_width; ++x) {
-          const uint32_t* words = conv_.filter.data() + (c * positions + y * conv_.filter_width + x) * conv_.words;
+          const int64_t first_word = (c * positions + y * conv_.filter_width + x) * conv_.words;
           int32_t tap = group_channels;
-          for (int64_t w = 0; w < conv_.words; ++w) tap -= 2 * __builtin_popcount(words[w]);
+          for (int64_t w = 0; w < conv_.words; ++w) tap -= 2 * __builtin_popcount(conv_.filter[first_word + w]);
           for (size_t row = 0; row < rows_.ranges.size(); ++row) {
             for (size_t column = 0; column < columns_.ranges.size(); ++column) {
               const auto [top, bottom] = rows_.ranges[row];

@@ -180,13 +180,19 @@ bool FitsArity(Operator op, size_t inputs) {
   }
 }
 
-template <typename T>
-std::vector<T> CopyConstant(const Tensor& tensor, Type type, int64_t count, const char* what) {
+// Throws Error if it is not a constant of that type and count.
+void CheckConstant(const Tensor& tensor, Type type, int64_t count, const char* what) {
   Require(tensor.constant != nullptr, std::string(what) + " is not a constant");
   Require(tensor.type == type, std::string(what) + " has the type " + Name(tensor.type) + " instead of " + Name(type));
   const int64_t elements = ElementCount(tensor.shape);
-  Require(elements == count && tensor.bytes / sizeof(T) >= static_cast<size_t>(elements),
+  Require(elements == count && tensor.bytes / sizeof(int32_t) >= static_cast<size_t>(elements),
           std::string(what) + " has " + std::to_string(elements) + " elements instead of " + std::to_string(count));
+}
+
+template <typename T>
+std::vector<T> CopyConstant(const Tensor& tensor, Type type, int64_t count, const char* what) {
+  static_assert(sizeof(T) == sizeof(int32_t));
+  CheckConstant(tensor, type, count, what);
   std::vector<T> values(static_cast<size_t>(count));
   if (count > 0) std::memcpy(values.data(), tensor.constant, values.size() * sizeof(T));
   return values;
@@ -293,6 +299,11 @@ std::vector<float> FloatConstant(const Tensor& tensor, int64_t count, const char
 
 std::vector<int32_t> IntConstant(const Tensor& tensor, int64_t count, const char* what) {
   return CopyConstant<int32_t>(tensor, Type::kInt32, count, what);
+}
+
+ConstantWords WordConstant(const Tensor& tensor, int64_t count, const char* what) {
+  CheckConstant(tensor, Type::kInt32, count, what);
+  return ConstantWords(tensor.constant);
 }
 
 }  // namespace larq_melius

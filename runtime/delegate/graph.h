@@ -2,6 +2,7 @@
 #ifndef LARQ_MELIUS_DELEGATE_GRAPH_H_
 #define LARQ_MELIUS_DELEGATE_GRAPH_H_
 
+#include <cstring>
 #include <map>
 #include <string>
 #include <vector>
@@ -96,6 +97,25 @@ Graph ReadGraph(TfLiteContext* context, const std::vector<int>& node_indices);
 // Throws Error if the tensor is not a constant of that type and count.
 std::vector<float> FloatConstant(const Tensor& tensor, int64_t count, const char* what);
 std::vector<int32_t> IntConstant(const Tensor& tensor, int64_t count, const char* what);
+
+// Words where they are, in memory that lives as long as the interpreter: filters take most of a file's memory, and are
+// read again when inputs are resized.
+class ConstantWords {
+ public:
+  ConstantWords() = default;
+  explicit ConstantWords(const void* data) : data_(static_cast<const uint8_t*>(data)) {}
+
+  uint32_t operator[](int64_t index) const {
+    uint32_t word;
+    std::memcpy(&word, data_ + index * static_cast<int64_t>(sizeof(word)), sizeof(word));
+    return word;
+  }
+
+ private:
+  const uint8_t* data_ = nullptr;
+};
+
+ConstantWords WordConstant(const Tensor& tensor, int64_t count, const char* what);
 
 }  // namespace larq_melius
 

@@ -19,8 +19,7 @@ std::shared_ptr<const BinaryConvConstants> ReadConvConstants(const Graph& graph,
   const Tensor& filter = graph.tensor(node.inputs[1]);
   Require(filter.shape.size() == 4, "LceBconv2d: the filter does not have four dimensions");
   for (int64_t size : filter.shape) Require(size > 0, "LceBconv2d: the filter is empty");
-  const std::vector<int32_t> words = IntConstant(filter, ElementCount(filter.shape), "LceBconv2d: the filter");
-  constants->filter.assign(words.begin(), words.end());
+  constants->filter = WordConstant(filter, ElementCount(filter.shape), "LceBconv2d: the filter");
   constants->channels_out = filter.shape[0];
   constants->filter_height = filter.shape[1];
   constants->filter_width = filter.shape[2];

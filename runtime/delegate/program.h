@@ -58,7 +58,7 @@ struct BinaryConvConstants {
   int64_t filter_width = 0;
   // Words of a filter at one position: those of one group.
   int64_t words = 0;
-  std::vector<uint32_t> filter;  // [channels_out, filter_height, filter_width, words]
+  ConstantWords filter;  // [channels_out, filter_height, filter_width, words]
   // Float and int8 outputs.
   std::vector<float> multiplier;
   std::vector<float> bias;
