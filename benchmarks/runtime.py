@@ -5,14 +5,13 @@ README.md; the ratios of the medians are what to compare.
 """
 
 import csv
-import ctypes
 import platform
 import re
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +31,10 @@ from larq_melius.zoo.random_networks import convert_random_network
 ROOT = Path(__file__).parents[1]
 #: Networks and the width of the MobileNet-v1 that Table 4 of the paper compares each with.
 TABLE_4 = {"MeliusNetC": 0.5, "MeliusNet42": 0.75, "MeliusNet59": 1.0}
-#: Binary multiplications and additions a cycle that the instructions allow. AVX-512 on Zen 4: three for 512,
-#: two of them a cycle. AVX2 on Zen 3: ten for 768 (three look-ups, which are then added and taken apart), four a cycle.
+#: Binary multiplications and additions a cycle that the instructions allow. AVX-512 on Zen 4 and Intel's servers: three
+#: for 512, two of them a cycle. AVX2 on Zen 3: ten for 768 (three look-ups, which are then added and taken apart), four
+#: a cycle.
 BINARY_MACS = {"avx512": 512 * 2 / 3, "avx2": 768 * 4 / 10}
-#: Float ones: two instructions for eight.
-FLOAT_MACS = 16
 INSTRUCTION_SETS = ("portable", "avx2", "avx512", "neon")
 #: One round in so many runs LCE's interpreter, too, which takes longer than all else together.
 ROUNDS_FOR_LCE = 10
@@ -96,7 +94,8 @@ def main(models: str, rounds: int, networks: Path, output: Path | None, plot: Pa
     fastest = sets[-1] if sets else ""
     pairs = [_pair(name, width, runners, fastest) for name, width in TABLE_4.items() if name in names]
     _echo(pairs, {"network_ms": ".1f", "mobilenet_ms": ".1f", "ratio": ".2f", "ratio_at_the_limit": ".2f"})
-    _echo(_kernels(), {"macs_a_cycle": ".0f"})
+    if kernels := _kernels():
+        _echo(kernels.layers, {"macs_a_cycle": ".0f"})
     _echo([{"figure": what, "value": value} for what, value in _single_figures(files, runners, sets)], {})
     if output is not None:
         with output.open("w", newline="") as file:
@@ -174,12 +173,12 @@ def _row(name: str, runners: dict[tuple[str, str], Runner]) -> dict[str, Any]:
 
 def _pair(name: str, width: float, runners: dict[tuple[str, str], Runner], isa: str) -> dict[str, Any]:
     network, mobilenet = runners[name, "delegate"].milliseconds, runners[f"MobileNet-{width}", "litert"].milliseconds
-    clock = _clock()
+    kernels = _kernels()
     limit = None
-    if clock and isa in BINARY_MACS:
+    if kernels and isa in BINARY_MACS:
         operations = lm.count_operations(lm.get_model(name, weights=None))
-        cycles = operations.binary_macs / BINARY_MACS[isa] + operations.float_macs / FLOAT_MACS
-        limit = cycles / clock * 1e3 / mobilenet
+        cycles = operations.binary_macs / BINARY_MACS[isa] + operations.float_macs / kernels.float_macs[isa]
+        limit = cycles / kernels.clock * 1e3 / mobilenet
     return {
         "pair": f"{name}, MobileNet-v1 {width}",
         "network_ms": network,
@@ -214,54 +213,40 @@ def _single_figures(
     return figures
 
 
-def _kernels() -> list[dict[str, Any]]:
-    """Binary convolutions layer by layer, as ``kernel_benchmark`` measures them; nothing where it was not built."""
+@dataclass(frozen=True)
+class Kernels:
+    """What ``kernel_benchmark`` measures.
+
+    Attributes:
+        layers: Binary convolutions layer by layer.
+        float_macs: Float multiplications and additions a cycle in registers, of each instruction set.
+        clock: Cycles a second.
+    """
+
+    layers: list[dict[str, Any]]
+    float_macs: dict[str, float]
+    clock: float
+
+
+@cache
+def _kernels() -> Kernels | None:
+    """``None`` where it was not built."""
     program = ROOT / "build/runtime/release/kernel_benchmark"
     if not program.exists():
         click.echo("make delegate builds kernel_benchmark, which measures the kernels.\n", err=True)
-        return []
+        return None
     printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    matches = (re.match(r"(\w+) +(\S+) +(\d+) channels .* ([\d.]+) MACs/cycle", line) for line in printed.splitlines())
-    return [
-        {"kernels": match[1], "map": match[2], "channels": match[3], "macs_a_cycle": float(match[4])}
-        for match in matches
-        if match
-    ]
-
-
-_CHAIN = """
-long chain(long n) {
-  long x = 0;
-  for (long i = 0; i < n; i += 8) {
-#define STEP x += 1; __asm__ volatile("" : "+r"(x));
-    STEP STEP STEP STEP STEP STEP STEP STEP
-  }
-  return x;
-}
-"""
-_measured_clock: list[float] = []
-
-
-def _clock() -> float | None:
-    """Cycles a second, by additions that wait for one another; ``None`` without a C compiler."""
-    if not _measured_clock:
-        with tempfile.TemporaryDirectory() as folder:
-            source, library = Path(folder, "chain.c"), Path(folder, "chain.so")
-            source.write_text(_CHAIN)
-            try:
-                subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", str(library), str(source)], check=True)
-            except (OSError, subprocess.CalledProcessError):
-                return None
-            chain = ctypes.CDLL(str(library)).chain
-            chain.argtypes, chain.restype = [ctypes.c_long], ctypes.c_long
-            count = 20_000_000
-            seconds = []
-            for _ in range(20):
-                start = time.perf_counter()
-                chain(count)
-                seconds.append(time.perf_counter() - start)
-        _measured_clock.append(count / min(seconds))
-    return _measured_clock[0]
+    layers = re.findall(r"^(\w+) +(\S+) +(\d+) channels .* ([\d.]+) MACs/cycle", printed, re.MULTILINE)
+    floats = re.findall(r"^(\w+) +float +([\d.]+) MACs/cycle", printed, re.MULTILINE)
+    clocks = [float(clock) for clock in re.findall(r"at ([\d.]+) GHz", printed)]
+    return Kernels(
+        [
+            {"kernels": isa, "map": map_, "channels": channels, "macs_a_cycle": float(macs)}
+            for isa, map_, channels, macs in layers
+        ],
+        {isa: float(macs) for isa, macs in floats},
+        float(np.median(clocks)) * 1e9,
+    )
 
 
 def _processor() -> str:
@@ -270,8 +255,8 @@ def _processor() -> str:
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         model = platform.machine()
-    clock = _clock()
-    return f"{model} at {clock / 1e9:.2f} GHz" if clock else model
+    kernels = _kernels()
+    return f"{model} at {kernels.clock / 1e9:.2f} GHz" if kernels else model
 
 
 def _echo(rows: list[dict[str, Any]], formats: dict[str, str]) -> None:
