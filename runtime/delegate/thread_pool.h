@@ -1,4 +1,4 @@
-// Threads that share the work of one instruction, and sleep between instructions.
+// Threads that share the work of one instruction. They wait for the next one awake for a moment, then asleep.
 #ifndef LARQ_MELIUS_DELEGATE_THREAD_POOL_H_
 #define LARQ_MELIUS_DELEGATE_THREAD_POOL_H_
 
