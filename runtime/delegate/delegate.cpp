@@ -16,10 +16,10 @@
 #include "fuse.h"
 #include "graph.h"
 #include "layout.h"
+#include "parts.h"
 #include "program.h"
 #include "recognize.h"
 #include "select.h"
-#include "signs.h"
 #include "tflite_abi.h"
 #include "thread_pool.h"
 
@@ -104,7 +104,8 @@ void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*
       partition->program = Lower(graph, ToVector(params->input_tensors), ToVector(params->output_tensors));
       if (partition->delegate->settings.fuse) {
         Fuse(partition->program);
-        MoveSignsToProducers(partition->program);
+        MoveSignsToParts(partition->program);
+        MovePoolsToParts(partition->program);
       }
     } catch (const Error& error) {
       partition->error = error.what();

@@ -1,6 +1,6 @@
-// Step 3 of the compiler, too: takes signs where the numbers are made, not where their bits are read.
-#ifndef LARQ_MELIUS_DELEGATE_SIGNS_H_
-#define LARQ_MELIUS_DELEGATE_SIGNS_H_
+// Step 3 of the compiler, too: works on the parts of a concatenation, where they are made, and not on the whole.
+#ifndef LARQ_MELIUS_DELEGATE_PARTS_H_
+#define LARQ_MELIUS_DELEGATE_PARTS_H_
 
 #include "program.h"
 
@@ -12,8 +12,12 @@ namespace larq_melius {
 // and other numbers that are compared several times are compared by one instruction.
 //
 // Expects a fused program. The results are the same to the bit.
-void MoveSignsToProducers(Program& program);
+void MoveSignsToParts(Program& program);
+
+// A max pool of a concatenation becomes a concatenation of max pools, each right behind what makes its part. After that
+// and the above nothing reads the map of a whole stage: it is never there, and its parts stay in the caches.
+void MovePoolsToParts(Program& program);
 
 }  // namespace larq_melius
 
-#endif  // LARQ_MELIUS_DELEGATE_SIGNS_H_
+#endif  // LARQ_MELIUS_DELEGATE_PARTS_H_

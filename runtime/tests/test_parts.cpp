@@ -1,5 +1,5 @@
-// Comparisons move to where the numbers are made.
-#include "signs.h"
+// Comparisons and max pools move to where the parts of a concatenation are made.
+#include "parts.h"
 
 #include "check.h"
 
@@ -55,11 +55,12 @@ Program DenseStage(int64_t channels) {
 
 void TestEachPartIsComparedWhereItIsMade() {
   Program program = DenseStage(32);
-  MoveSignsToProducers(program);
-  CHECK(program.instructions.size() == 5);
+  MoveSignsToParts(program);
+  // Nothing reads the concatenated numbers any more.
+  CHECK(program.instructions.size() == 4 && program.values.count(3) == 0);
   const Instruction& pack = program.instructions[0];
   const Instruction& conv = program.instructions[1];
-  const Instruction& words = program.instructions[3];
+  const Instruction& words = program.instructions[2];
   CHECK(pack.kind == InstructionKind::kPack && pack.signs.size() == 1);
   CHECK(conv.kind == InstructionKind::kBinaryConv && conv.signs.size() == 1);
   CHECK(words.kind == InstructionKind::kConcatenate && words.output == 4);
@@ -72,7 +73,7 @@ void TestEachPartIsComparedWhereItIsMade() {
 
 void TestHalfWordsAreNotSplit() {
   Program program = DenseStage(16);
-  MoveSignsToProducers(program);
+  MoveSignsToParts(program);
   CHECK(program.instructions.size() == 5);
   CHECK(program.instructions[1].signs.empty() && program.instructions[3].kind == InstructionKind::kPack);
 }
@@ -86,7 +87,7 @@ void TestWhatOthersReadIsNotSplit() {
       program.values[6] = Map(Type::kFloat32, 96);
       program.instructions.push_back(Make(InstructionKind::kUnpack, {4}, 6));
     }
-    MoveSignsToProducers(program);
+    MoveSignsToParts(program);
     CHECK(program.instructions[3].kind == InstructionKind::kPack && program.instructions[3].output == 4);
   }
 }
@@ -94,8 +95,47 @@ void TestWhatOthersReadIsNotSplit() {
 void TestSignsWithoutComparisonsStay() {
   Program program = DenseStage(32);
   program.instructions[3].comparison = nullptr;
-  MoveSignsToProducers(program);
+  MoveSignsToParts(program);
   CHECK(program.instructions[1].signs.empty() && program.instructions[3].kind == InstructionKind::kPack);
+}
+
+// A max pool, with an affine map, of the concatenation.
+Program PooledStage() {
+  Program program = DenseStage(32);
+  Instruction pool = Make(InstructionKind::kMaxPool, {3}, 6);
+  for (int c = 0; c < 96; ++c) pool.multiplier.push_back(static_cast<float>(c));
+  program.values[6] = Map(Type::kFloat32, 96);
+  program.values[6].external_output = true;
+  program.instructions.push_back(pool);
+  return program;
+}
+
+void TestEachPartIsPooledWhereItIsMade() {
+  Program program = PooledStage();
+  MoveSignsToParts(program);
+  MovePoolsToParts(program);
+  const std::vector<Instruction>& instructions = program.instructions;
+  // The pool of the input, the sign, the convolution, its pool, the words, the last convolution, the pooled map.
+  CHECK(instructions.size() == 7 && program.values.count(3) == 0);
+  const Instruction& first = instructions[0];
+  const Instruction& second = instructions[3];
+  CHECK(first.kind == InstructionKind::kMaxPool && first.inputs == std::vector<int>{0});
+  CHECK(second.kind == InstructionKind::kMaxPool && second.inputs == std::vector<int>{2});
+  CHECK(first.multiplier.size() == 32 && first.multiplier[31] == 31.0f && first.addend.empty());
+  CHECK(second.multiplier.size() == 64 && second.multiplier[0] == 32.0f);
+  CHECK(instructions[6].kind == InstructionKind::kConcatenate && instructions[6].output == 6);
+  CHECK((instructions[6].inputs == std::vector<int>{first.output, second.output}));
+}
+
+void TestMapsThatOthersReadArePooledWhole() {
+  Program program = PooledStage();
+  MovePoolsToParts(program);  // the signs still read the map
+  CHECK(program.instructions.back().kind == InstructionKind::kMaxPool);
+  program = PooledStage();
+  program.values[3].external_output = true;
+  MoveSignsToParts(program);
+  MovePoolsToParts(program);
+  CHECK(program.instructions.back().kind == InstructionKind::kMaxPool);
 }
 
 }  // namespace
@@ -105,5 +145,7 @@ int main() {
   TestHalfWordsAreNotSplit();
   TestWhatOthersReadIsNotSplit();
   TestSignsWithoutComparisonsStay();
+  TestEachPartIsPooledWhereItIsMade();
+  TestMapsThatOthersReadArePooledWhole();
   return 0;
 }
