@@ -1,4 +1,4 @@
-// Instructions on float maps.
+// Instructions on float maps, but for convolutions.
 #ifndef LARQ_MELIUS_DELEGATE_FLOAT_OPERATORS_H_
 #define LARQ_MELIUS_DELEGATE_FLOAT_OPERATORS_H_
 
@@ -13,7 +13,6 @@ std::unique_ptr<Executable> MakeAdd(const Program& program, const Instruction& i
 std::unique_ptr<Executable> MakeConcatenate(const Program& program, const Instruction& instruction);
 std::unique_ptr<Executable> MakePad(const Program& program, const Instruction& instruction);
 std::unique_ptr<Executable> MakeMaxPool(const Program& program, const Instruction& instruction, const Kernels& kernels);
-std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels);
 
 }  // namespace larq_melius
 

@@ -126,6 +126,13 @@ bool BorderIntoMaxPool(Instruction& pool, const Instruction& pad) {
   return true;
 }
 
+bool BorderIntoConv(Instruction& conv, const Instruction& pad) {
+  if (conv.kind != InstructionKind::kConv || pad.kind != InstructionKind::kPad || AddsChannels(pad)) return false;
+  if (conv.options.padding != Padding::kValid || pad.border_value != 0.0f) return false;
+  conv.border = pad.border;
+  return true;
+}
+
 // A border of numbers that are not negative is a border of zero bits.
 bool BorderIntoPack(Instruction& pack, const Instruction& pad) {
   if (pack.kind != InstructionKind::kPack || pad.kind != InstructionKind::kPad || AddsChannels(pad)) return false;
@@ -246,6 +253,7 @@ void Fuse(Program& program) {
   FuseIntoConsumers(program, MergeMultiplyAdd);
   FuseIntoConsumers(program, AffineIntoPack);
   FuseIntoConsumers(program, BorderIntoMaxPool);
+  FuseIntoConsumers(program, BorderIntoConv);
   FuseIntoConsumers(program, AffineIntoMaxPool);
   FuseIntoConsumers(program, [&](Instruction& pack, const Instruction& pad) {
     return pack.kind == InstructionKind::kPack && OnlyPlainConvsRead(program, pack.output) && BorderIntoPack(pack, pad);

@@ -216,6 +216,36 @@ class Sharing {
   std::vector<int64_t> widths_;
 };
 
+// Whether this instruction can read `value` as planes; if so, `border` grows to what it needs around it.
+bool ReadsPlanes(const Instruction& reader, const Value& value, Border* border) {
+  if (reader.kind == InstructionKind::kMaxPool) return value.shape[2] <= kMaxPooledWidth;
+  if (reader.kind != InstructionKind::kConv || reader.options.stride_width != 1) return false;
+  const Border needed = BorderOf(value.shape, reader);
+  border->top = std::max(border->top, needed.top);
+  border->bottom = std::max(border->bottom, needed.bottom);
+  border->left = std::max(border->left, needed.left);
+  border->right = std::max(border->right, needed.right);
+  return true;
+}
+
+void ChoosePlanes(Program& program) {
+  std::map<int, int> values_in;  // each buffer
+  for (const auto& [index, value] : program.values) ++values_in[value.buffer];
+  for (const Instruction& writer : program.instructions) {
+    Value& value = program.values.at(writer.output);
+    if (writer.kind != InstructionKind::kConv || value.external() || values_in[value.buffer] != 1) continue;
+    Border border;
+    bool read = false;
+    bool fits = true;
+    for (const Instruction& reader : program.instructions) {
+      if (std::find(reader.inputs.begin(), reader.inputs.end(), writer.output) == reader.inputs.end()) continue;
+      read = true;
+      fits = fits && ReadsPlanes(reader, value, &border);
+    }
+    if (read && fits) value.planes = MakePlanes(value.shape[1], value.shape[2], border);
+  }
+}
+
 }  // namespace
 
 void AssignLayout(Program& program, bool share) {
@@ -241,6 +271,7 @@ void AssignLayout(Program& program, bool share) {
     value.pixel_stride = value.shape.empty() ? 1 : value.shape.back();
     if (!value.external()) value.buffer = buffers++;
   }
+  ChoosePlanes(program);
 }
 
 }  // namespace larq_melius

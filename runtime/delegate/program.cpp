@@ -99,7 +99,9 @@ void LowerPad(const Graph& graph, const Node& node, Instruction& instruction) {
     instruction.border_value = FloatConstant(graph.tensor(node.inputs[2]), 1, "PAD: the value")[0];
 }
 
-// A convolution in groups, of eight output channels or a multiple of it each: what runtimes are slow at.
+bool IsWindow(int64_t size) { return size >= 2 && size <= 11; }
+
+// Convolutions of few channels, in groups or of an image: what runtimes are slow at.
 void LowerConv(const Graph& graph, const Node& node, Instruction& instruction) {
   instruction.kind = InstructionKind::kConv;
   const Tensor& input = graph.tensor(node.inputs[0]);
@@ -112,11 +114,12 @@ void LowerConv(const Graph& graph, const Node& node, Instruction& instruction) {
   constants->filter_width = filter.shape[2];
   constants->group_channels_in = filter.shape[3];
   const int64_t groups = input.shape[3] / constants->group_channels_in;
-  Require(groups > 1 && groups * constants->group_channels_in == input.shape[3] &&
-              constants->channels_out % (8 * groups) == 0 && constants->filter_height == 3 &&
-              constants->filter_width == 3 && node.options.dilation_height == 1 && node.options.dilation_width == 1 &&
-              node.options.stride_height == 1 && node.options.stride_width == 1,
-          "CONV_2D: not grouped 3x3");
+  Require(groups * constants->group_channels_in == input.shape[3] && constants->channels_out % groups == 0,
+          "CONV_2D: the filter does not fit the input");
+  const bool few_channels = groups > 1 ? constants->group_channels_in <= 16 : input.shape[3] <= 4;
+  Require(few_channels && constants->channels_out / groups % 4 == 0 && IsWindow(constants->filter_height) &&
+              IsWindow(constants->filter_width) && node.options.stride_width <= 4,
+          "CONV_2D: the runtime is as good at it");
   constants->filter = FloatConstant(filter, ElementCount(filter.shape), "CONV_2D: the filter");
   if (node.inputs[2] == kTfLiteOptionalTensor) {
     constants->bias.assign(static_cast<size_t>(constants->channels_out), 0.0f);
@@ -322,6 +325,20 @@ Window PlaceWindow(const Shape& in, int64_t filter_height, int64_t filter_width,
   window.pad_left = border.left + PlaceAlong(in[2] + border.left + border.right, filter_width, options.dilation_width,
                                              options.stride_width, options.padding, &window.out_width);
   return window;
+}
+
+Border BorderOf(const Shape& in, const Instruction& conv) {
+  const Window& window = conv.window;
+  const Options& options = conv.options;
+  const auto behind = [](int64_t size, int64_t pad, int64_t out, int64_t stride, int64_t filter, int64_t dilation) {
+    return std::max<int64_t>(0, (out - 1) * stride + (filter - 1) * dilation + 1 - pad - size);
+  };
+  return {window.pad_top,
+          behind(in[1], window.pad_top, window.out_height, options.stride_height, conv.float_conv->filter_height,
+                 options.dilation_height),
+          window.pad_left,
+          behind(in[2], window.pad_left, window.out_width, options.stride_width, conv.float_conv->filter_width,
+                 options.dilation_width)};
 }
 
 Program Lower(const Graph& graph, const std::vector<int>& external_inputs, const std::vector<int>& external_outputs) {

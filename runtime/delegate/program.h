@@ -9,6 +9,7 @@
 
 #include "base.h"
 #include "graph.h"
+#include "planes.h"
 
 namespace larq_melius {
 
@@ -27,6 +28,8 @@ struct Value {
   int64_t channel_offset = 0;
   // Channels from one pixel to the next.
   int64_t pixel_stride = 0;
+  // Where the map has a buffer of its own and is kept as planes.
+  Planes planes;
 
   bool external() const { return external_input || external_output; }
 };
@@ -84,14 +87,6 @@ struct Comparison {
   AlignedBuffer<float> thresholds;
 };
 
-// Rows and columns that are added around a map.
-struct Border {
-  int64_t top = 0;
-  int64_t bottom = 0;
-  int64_t left = 0;
-  int64_t right = 0;
-};
-
 // How a window moves over a map, once the map's size is known.
 struct Window {
   int64_t out_height = 0;
@@ -124,7 +119,7 @@ struct Instruction {
   std::shared_ptr<const Comparison> comparison;
   // kBinaryConv with a float output, and kPack with a comparison.
   std::vector<SignOutput> signs;
-  // kPad, and kMaxPool and kBinaryConv where one is fused into them.
+  // kPad, and kMaxPool, kConv and kBinaryConv where one is fused into them.
   Border border;
   float border_value = 0;
   // kPad: channels that are added before the map's, and behind them.
@@ -160,6 +155,9 @@ Instruction LowerNode(const Graph& graph, const Node& node);
 // Throws Error if it does not fit at all.
 Window PlaceWindow(const Shape& in, int64_t filter_height, int64_t filter_width, const Options& options,
                    const Border& border);
+
+// The zeros that a convolution of a map of that shape meets around it, once the window is known.
+Border BorderOf(const Shape& in, const Instruction& conv);
 
 }  // namespace larq_melius
 

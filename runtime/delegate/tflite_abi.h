@@ -152,9 +152,9 @@ struct TfLiteConvParams {
   TfLitePadding padding;
   int stride_width;
   int stride_height;
+  TfLiteFusedActivation activation;
   int dilation_width_factor;
   int dilation_height_factor;
-  TfLiteFusedActivation activation;
 };
 
 struct TfLitePoolParams {

@@ -208,11 +208,14 @@ void TestThreadsShareADelegate() {
   for (std::thread& thread : threads) thread.join();
 }
 
-// A stem of a grouped convolution and a padded max pool, a Dense Block, an Improvement Block and a transition's pool.
+// A stem of a padded strided convolution, a grouped one and a padded max pool, a Dense Block, an Improvement Block and
+// a transition's pool.
 struct Stage {
   static constexpr int kChannels = 32;
+  int image_size = 22;
   int size = 11;
-  TfLiteConvParams conv = {kTfLitePaddingSame, 1, 1, 1, 1, kTfLiteActRelu};
+  TfLiteConvParams first_conv = {kTfLitePaddingValid, 2, 2, kTfLiteActRelu, 1, 1};
+  TfLiteConvParams conv = {kTfLitePaddingSame, 1, 1, kTfLiteActRelu6, 1, 1};
   TfLitePoolParams stem_pool = {kTfLitePaddingValid, 2, 2, 3, 3, kTfLiteActNone};
   TfLitePoolParams pool = {kTfLitePaddingValid, 2, 2, 2, 2, kTfLiteActRelu};
   TfLiteConcatenationParams concatenation = {3, kTfLiteActNone};
@@ -263,14 +266,20 @@ struct Stage {
     Random random(13);
     FakeRuntime runtime;
     runtime.SetThreads(threads);
-    const int x = runtime.AddTensor(kTfLiteFloat32, {1, size, size, 16});
+    const int x = runtime.AddTensor(kTfLiteFloat32, {1, image_size, image_size, 3});
+    const int bordered = runtime.AddTensor(kTfLiteFloat32, {1, image_size + 1, image_size + 1, 3});
+    const int first = runtime.AddTensor(kTfLiteFloat32, {1, size, size, 16});
     const int stem = runtime.AddTensor(kTfLiteFloat32, {1, size, size, kChannels});
     const int padded = runtime.AddTensor(kTfLiteFloat32, {1, size + 1, size + 1, kChannels});
     const int map_size = (size + 1 - 3) / 2 + 1;
     const int map = runtime.AddTensor(kTfLiteFloat32, {1, map_size, map_size, kChannels});
     const int padding = runtime.AddConstant(kTfLiteInt32, {4, 2}, std::vector<int32_t>{0, 0, 1, 0, 1, 0, 0, 0});
+    runtime.AddNode(kTfLiteBuiltinPad, "", {x, padding}, {bordered});
     runtime.AddNode(kTfLiteBuiltinConv2d, "",
-                    {x, Constant(runtime, random, {kChannels, 3, 3, 4}), Constant(runtime, random, {kChannels})},
+                    {bordered, Constant(runtime, random, {16, 3, 3, 3}), Constant(runtime, random, {16})}, {first}, {},
+                    &first_conv);
+    runtime.AddNode(kTfLiteBuiltinConv2d, "",
+                    {first, Constant(runtime, random, {kChannels, 3, 3, 4}), Constant(runtime, random, {kChannels})},
                     {stem}, {}, &conv);
     runtime.AddNode(kTfLiteBuiltinPad, "", {stem, padding}, {padded});
     runtime.AddNode(kTfLiteBuiltinMaxPool2d, "", {padded}, {map}, {}, &stem_pool);
@@ -288,8 +297,8 @@ struct Stage {
     runtime.SetOutputs({improved, pooled});
     TestDelegate delegate(options);
     CHECK(runtime.Apply(delegate.get()));
-    CHECK(runtime.claimed() == 16);
-    for (int i = 0; i < size * size * 16; ++i) runtime.data<float>(x)[i] = random.Float();
+    CHECK(runtime.claimed() == 18);
+    for (int i = 0; i < image_size * image_size * 3; ++i) runtime.data<float>(x)[i] = random.Float();
     CHECK(runtime.Invoke());
     std::vector<float> results;
     for (int output : {improved, pooled}) {

@@ -150,6 +150,25 @@ void TestBordersGoWhereTheyMayOnly() {
   }
 }
 
+void TestBordersOfZerosGoIntoConvolutions() {
+  for (const float value : {0.0f, 1.0f}) {
+    Program program;
+    for (int i = 0; i < 3; ++i) program.values[i] = Map(2);
+    program.values[0].external_input = true;
+    program.values[2].external_output = true;
+    Instruction pad = Make(InstructionKind::kPad, {0}, 1);
+    pad.border = {1, 0, 2, 0};
+    pad.border_value = value;
+    program.instructions = {pad, Make(InstructionKind::kConv, {1}, 2)};
+    Fuse(program);
+    CHECK(program.instructions.size() == (value == 0.0f ? 1 : 2));
+    if (value == 0.0f) {
+      CHECK(program.instructions[0].inputs[0] == 0);
+      CHECK(program.instructions[0].border.top == 1 && program.instructions[0].border.left == 2);
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -158,5 +177,6 @@ int main() {
   TestDenseBlockBecomesTwoInstructions();
   TestWhatOthersReadIsKept();
   TestBordersGoWhereTheyMayOnly();
+  TestBordersOfZerosGoIntoConvolutions();
   return 0;
 }

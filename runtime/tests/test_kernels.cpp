@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "check.h"
@@ -71,67 +72,146 @@ void TestCompare(const Kernels& kernels) {
         words[c / 32] |= static_cast<uint32_t>((flips[c] == 0 ? value : -value) < thresholds[c]) << (c % 32);
       }
     }
-    kernels.compare({values.data(), value_stride, pixels, flips.data(), thresholds.data(), channels, actual.data(),
-                     word_stride});
+    kernels.compare(
+        {values.data(), value_stride, pixels, flips.data(), thresholds.data(), channels, actual.data(), word_stride});
     CHECK(actual == expected);
   }
 }
 
-// A row of a 3x3 convolution in groups, at the border of the map and within, against naive loops.
-void TestConvRow(const Kernels& kernels) {
+// Sums of products of whole numbers, which no rounding changes, against naive loops. Arrays end where the kernel may
+// read or write last: a sanitizer reports what lies beyond.
+void TestMultiply(const Kernels& kernels) {
   Random random(9);
+  const auto numbers = [&](int64_t count) {
+    std::vector<float> values(static_cast<size_t>(count));
+    for (float& value : values) value = static_cast<float>(random.Integer(-9, 9));
+    return values;
+  };
   for (int round = 0; round < 200; ++round) {
-    const int64_t groups = random.Integer(1, 4);
-    const int64_t group_channels = random.Integer(1, 9);
-    const int64_t group_blocks = random.Integer(1, 2);
-    const int64_t channels = groups * group_channels;
-    const int64_t blocks = groups * group_blocks;
-    const int64_t width = random.Integer(3, 30);
-    const int64_t pad_left = random.Integer(0, 1);
-    const int64_t width_out = width - 2 + 2 * pad_left;
-    std::vector<float> map(static_cast<size_t>(3 * width * channels)), bias(static_cast<size_t>(8 * blocks));
-    std::vector<float> weights(static_cast<size_t>(blocks * 9 * group_channels * 8));
-    for (std::vector<float>* numbers : {&map, &bias, &weights}) {
-      for (float& number : *numbers) number = random.Float();
-    }
-    ConvRowArguments arguments = {};
-    for (int64_t row = 0; row < 3; ++row) arguments.rows[row] = map.data() + row * width * channels;
-    if (round % 3 == 0) arguments.rows[round / 3 % 2 * 2] = nullptr;
-    arguments.width_in = width;
-    arguments.channels_in = channels;
-    arguments.group_channels_in = group_channels;
-    arguments.group_blocks = group_blocks;
-    arguments.blocks = blocks;
-    arguments.weights = weights.data();
-    arguments.bias = bias.data();
-    arguments.low = -8.0f;
-    arguments.high = 8.0f;
-    arguments.width_out = width_out;
-    arguments.pad_left = pad_left;
-    arguments.output_stride = 8 * blocks;
-    std::vector<float> output(static_cast<size_t>(width_out * 8 * blocks));
+    const int64_t terms = random.Integer(1, 30);
+    const int64_t vector_count = random.Integer(1, 8);
+    const int64_t lanes = vector_count * kernels.lanes;
+    const int64_t scalar_stride = kernels.tile_rows + random.Integer(0, 3);
+    const int64_t rows = random.Integer(1, kernels.tile_rows);
+    const int64_t output_stride = lanes + random.Integer(0, 5);
+    const std::vector<float> scalars = numbers((terms - 1) * scalar_stride + kernels.tile_rows);
+    const std::vector<float> vectors = numbers(lanes + 20);
+    const std::vector<float> bias = numbers(round % 2 == 0 ? kernels.tile_rows : lanes);
+    std::vector<int64_t> offsets(static_cast<size_t>(terms));
+    for (int64_t& offset : offsets) offset = random.Integer(0, 20);
+    std::vector<float> output(static_cast<size_t>((rows - 1) * output_stride + lanes), 12345.0f);
+    MultiplyArguments arguments = {};
+    arguments.terms = terms;
+    arguments.scalars = scalars.data();
+    arguments.scalar_stride = scalar_stride;
+    arguments.vectors = vectors.data();
+    arguments.offsets = offsets.data();
+    arguments.vector_count = vector_count;
+    (round % 2 == 0 ? arguments.row_bias : arguments.lane_bias) = bias.data();
+    arguments.low = -100.0f;
+    arguments.high = 200.0f;
+    arguments.rows = rows;
     arguments.output = output.data();
-    kernels.conv_row(arguments);
-    for (int64_t x = 0; x < width_out; ++x) {
-      for (int64_t channel = 0; channel < 8 * blocks; ++channel) {
-        const int64_t block = channel / 8;
-        double expected = bias[static_cast<size_t>(channel)];
-        for (int64_t row = 0; row < 3; ++row) {
-          for (int64_t column = 0; column < 3; ++column) {
-            const int64_t in_x = x - pad_left + column;
-            if (arguments.rows[row] == nullptr || in_x < 0 || in_x >= width) continue;
-            for (int64_t c = 0; c < group_channels; ++c) {
-              const size_t weight =
-                  static_cast<size_t>((((block * 3 + row) * 3 + column) * group_channels + c) * 8 + channel % 8);
-              expected += static_cast<double>(weights[weight]) *
-                          arguments.rows[row][in_x * channels + block / group_blocks * group_channels + c];
-            }
-          }
+    arguments.output_stride = output_stride;
+    kernels.multiply(arguments);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t lane = 0; lane < lanes; ++lane) {
+        float expected = bias[static_cast<size_t>(round % 2 == 0 ? row : lane)];
+        for (int64_t term = 0; term < terms; ++term) {
+          expected += scalars[static_cast<size_t>(term * scalar_stride + row)] *
+                      vectors[static_cast<size_t>(offsets[static_cast<size_t>(term)] + lane)];
         }
-        expected = std::min(std::max(expected, -8.0), 8.0);
-        CHECK(std::abs(output[static_cast<size_t>(x * 8 * blocks + channel)] - expected) < 1e-4);
+        expected = std::min(std::max(expected, -100.0f), 200.0f);
+        CHECK(output[static_cast<size_t>(row * output_stride + lane)] == expected);
+      }
+      for (int64_t lane = lanes; lane < output_stride && row < rows - 1; ++lane) {
+        CHECK(output[static_cast<size_t>(row * output_stride + lane)] == 12345.0f);
       }
     }
+  }
+}
+
+void TestTranspose(const Kernels& kernels) {
+  Random random(10);
+  for (int round = 0; round < 300; ++round) {
+    const int64_t rows = random.Integer(1, 40);
+    const int64_t columns = random.Integer(1, 40);
+    const int64_t input_stride = columns + random.Integer(0, 2);
+    const int64_t output_stride = rows + random.Integer(0, 2);
+    std::vector<float> input(static_cast<size_t>((rows - 1) * input_stride + columns));
+    for (float& value : input) value = random.Float();
+    std::vector<float> output(static_cast<size_t>((columns - 1) * output_stride + rows), 12345.0f);
+    kernels.transpose(input.data(), rows, input_stride, columns, output.data(), output_stride);
+    for (int64_t i = 0; i < static_cast<int64_t>(output.size()); ++i) {
+      const int64_t row = i % output_stride;
+      const int64_t column = i / output_stride;
+      const float expected = row < rows ? input[static_cast<size_t>(row * input_stride + column)] : 12345.0f;
+      CHECK(output[static_cast<size_t>(i)] == expected);
+    }
+  }
+}
+
+// A max pool of planes gives the very bits of that of pixels: zeros of either sign, NaNs and infinities included.
+void TestPoolRow(const Kernels& kernels) {
+  Random random(11);
+  const float special[] = {0.0f, -0.0f, std::nanf(""), -std::numeric_limits<float>::infinity(), 1e30f};
+  for (int round = 0; round < 300; ++round) {
+    PoolRowArguments arguments = {};
+    arguments.width_in = random.Integer(1, 40);
+    arguments.channels = random.Integer(1, 40);
+    arguments.rows = random.Integer(0, 3);
+    arguments.row_stride = (arguments.width_in + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+    arguments.plane_stride = 3 * arguments.row_stride + 5;
+    arguments.filter_width = random.Integer(1, 4);
+    arguments.stride = random.Integer(1, 3);
+    arguments.border_left = random.Integer(0, 2);
+    arguments.border_right = random.Integer(0, 2);
+    arguments.pad_left = arguments.border_left + random.Integer(0, 1);
+    arguments.width_out = (arguments.width_in + arguments.pad_left) / arguments.stride;
+    arguments.rows_meet_border = random.Integer(0, 3) == 0;
+    arguments.border_value = random.Integer(0, 1) == 0 ? 0.0f : 0.5f;
+    const bool limited = random.Integer(0, 1) == 0;
+    arguments.affine_low = limited ? 0.0f : -std::numeric_limits<float>::infinity();
+    arguments.affine_high = limited ? 6.0f : std::numeric_limits<float>::infinity();
+    arguments.low = random.Integer(0, 1) == 0 ? 0.0f : -std::numeric_limits<float>::infinity();
+    arguments.high = std::numeric_limits<float>::infinity();
+    arguments.output_stride = arguments.channels + random.Integer(0, 2);
+    std::vector<float> map(static_cast<size_t>(arguments.channels * arguments.plane_stride));
+    for (float& value : map) value = random.Integer(0, 2) == 0 ? special[random.Integer(0, 4)] : random.Float();
+    std::vector<float> multiplier, addend;
+    for (int64_t c = 0; c < arguments.channels; ++c) {
+      multiplier.push_back(random.Integer(0, 1) == 0 ? 1.0f : random.Float());
+      addend.push_back(random.Integer(0, 1) == 0 ? -0.0f : random.Float());
+    }
+    std::vector<float> output(static_cast<size_t>(arguments.width_out * arguments.output_stride), 12345.0f);
+    arguments.map = map.data();
+    arguments.multiplier = multiplier.data();
+    arguments.addend = addend.data();
+    arguments.output = output.data();
+    kernels.pool_row(arguments);
+    std::vector<float> expected(output.size(), 12345.0f);
+    for (int64_t x = 0; x < arguments.width_out; ++x) {
+      const int64_t left = std::max(x * arguments.stride - arguments.pad_left, -arguments.border_left);
+      const int64_t right = std::min(x * arguments.stride - arguments.pad_left + arguments.filter_width,
+                                     arguments.width_in + arguments.border_right);
+      const bool meets_border = arguments.rows_meet_border || left < 0 || right > arguments.width_in;
+      for (int64_t c = 0; c < arguments.channels; ++c) {
+        float& greatest = expected[static_cast<size_t>(x * arguments.output_stride + c)];
+        greatest = meets_border ? arguments.border_value : -std::numeric_limits<float>::infinity();
+        for (int64_t column = std::max<int64_t>(left, 0); column < std::min(right, arguments.width_in); ++column) {
+          for (int64_t row = 0; row < arguments.rows; ++row) {
+            const float value =
+                map[static_cast<size_t>(c * arguments.plane_stride + row * arguments.row_stride + column)];
+            kernels.max_affine(&value, &multiplier[static_cast<size_t>(c)], &addend[static_cast<size_t>(c)],
+                               arguments.affine_low, arguments.affine_high, 1, &greatest);
+          }
+        }
+        const float one = 1.0f;
+        const float zero = -0.0f;
+        kernels.affine(&greatest, &one, &zero, arguments.low, arguments.high, 1, &greatest);
+      }
+    }
+    CHECK(std::memcmp(output.data(), expected.data(), output.size() * sizeof(float)) == 0);
   }
 }
 
@@ -280,13 +360,16 @@ void TestUnknownInstructionSetsAreErrors() {
 
 int main() {
   for (const Kernels* kernels : AvailableKernels()) {
+    CHECK(kernels->lanes <= kMaxLanes && kernels->tile_rows <= kMaxTileRows);
     CHECK(kernels->span_tile <= kMaxSpanTile && kernels->unit_pixels <= kMaxUnitPixels);
     TestPackFloats(*kernels);
     TestCompare(*kernels);
     TestPackBytes(*kernels);
     TestAccumulate(*kernels);
     TestWriteFloats(*kernels);
-    TestConvRow(*kernels);
+    TestMultiply(*kernels);
+    TestTranspose(*kernels);
+    TestPoolRow(*kernels);
   }
   TestUnknownInstructionSetsAreErrors();
   return 0;

@@ -85,6 +85,65 @@ void TestWithoutSharingNothingChanges() {
   CHECK(Count(b.program, InstructionKind::kConcatenate) == 1);
 }
 
+// A stem: two convolutions and a max pool.
+Builder Stem() {
+  Builder b;
+  const int x = b.Map(3);
+  b.program.values[x].external_input = true;
+  auto filter = std::make_shared<ConvConstants>();
+  filter->filter_height = filter->filter_width = 3;
+  int map = x;
+  for (int i = 0; i < 2; ++i) {
+    map = b.Add(InstructionKind::kConv, {map}, 8);
+    b.program.instructions.back().float_conv = filter;
+    b.program.instructions.back().window = {4, 4, 1, 1};
+  }
+  b.program.values[b.Add(InstructionKind::kMaxPool, {map}, 8)].external_output = true;
+  return b;
+}
+
+void TestMapsOfAStemArePlanes() {
+  for (const bool share : {true, false}) {
+    Builder b = Stem();
+    AssignLayout(b.program, share);
+    const Planes& between = b.value(1).planes;
+    CHECK(between.used() && between.border.top == 1 && between.border.left == 1 && between.border.right == 1);
+    // Rows, the border's included, do not meet, and whole vectors that begin at an element do not leave them.
+    CHECK(between.margin >= 1 && between.row_stride >= between.margin + kMaxLanes);
+    CHECK(between.plane_stride >= 6 * between.row_stride + 1);
+    CHECK(b.value(2).planes.used() && b.value(2).planes.border.top == 0 && b.value(2).planes.margin == 0);
+    CHECK(!b.value(0).planes.used() && !b.value(3).planes.used());
+  }
+}
+
+void TestWhatOthersReadIsNotPlanes() {
+  Builder strided = Stem();
+  strided.program.instructions[1].options.stride_width = 2;
+  AssignLayout(strided.program, true);
+  CHECK(!strided.value(1).planes.used() && strided.value(2).planes.used());
+
+  Builder given_out = Stem();
+  given_out.program.values[2].external_output = true;
+  AssignLayout(given_out.program, true);
+  CHECK(given_out.value(1).planes.used() && !given_out.value(2).planes.used());
+
+  Builder added = Stem();
+  added.Add(InstructionKind::kAdd, {1, 2}, 8);
+  AssignLayout(added.program, true);
+  CHECK(!added.value(1).planes.used() && !added.value(2).planes.used());
+
+  Builder concatenated = Stem();
+  concatenated.Concatenate({2, 1});
+  AssignLayout(concatenated.program, true);
+  CHECK(concatenated.value(1).buffer == concatenated.value(2).buffer);
+  CHECK(!concatenated.value(1).planes.used() && !concatenated.value(2).planes.used());
+
+  Builder wide = Stem();
+  for (auto& [index, value] : wide.program.values) value.shape[2] = kMaxPooledWidth + 1;
+  AssignLayout(wide.program, true);
+  CHECK(wide.value(1).planes.used() && !wide.value(2).planes.used());
+}
+
 // The contents of memory while a program runs: each channel of each buffer holds the name of the value last written.
 //
 // Random graphs of concatenations and additions: whatever reads a value must find its parts.
@@ -181,6 +240,8 @@ void TestRandomGraphsReadWhatWasWritten() {
 int main() {
   TestStageOfMeliusNetIsOneBuffer();
   TestWithoutSharingNothingChanges();
+  TestMapsOfAStemArePlanes();
+  TestWhatOthersReadIsNotPlanes();
   TestRandomGraphsReadWhatWasWritten();
   return 0;
 }

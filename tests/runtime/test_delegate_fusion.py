@@ -166,44 +166,6 @@ def test_random_networks_at_length(seed, steps, batch, instruction_sets, run_del
     check_network(seed, steps, batch, instruction_sets, run_delegate)
 
 
-@given(
-    groups=st.sampled_from([2, 4, 8]),
-    channels=st.sampled_from([1, 4, 8]),
-    blocks=st.integers(1, 2),
-    size=st.tuples(st.integers(3, 14), st.integers(3, 40)),
-    same=st.booleans(),
-    activation=st.sampled_from([0, 1, 3]),
-    seed=st.integers(0, 2**32 - 1),
-)
-@FAST
-def test_grouped_convolution(groups, channels, blocks, size, same, activation, seed, instruction_sets, run_delegate):
-    rng = np.random.default_rng(seed)
-    filters = 8 * blocks * groups
-    kernel = rng.normal(size=(filters, 3, 3, channels)).astype("f4")
-    bias = rng.normal(size=filters).astype("f4")
-    builder = ModelBuilder()
-    x = builder.tensor([1, *size, channels * groups])
-    out_size = size if same else [n - 2 for n in size]
-    y = builder.tensor([1, *out_size, filters])
-    bits = builder.tensor([1, *out_size, -(-filters // 32)], "int32")
-    options = {"strideW": 1, "strideH": 1, "padding": 0 if same else 1, "fusedActivationFunction": activation}
-    builder.builtin("CONV_2D", [x, builder.constant(kernel), builder.constant(bias)], [y], **options)
-    builder.custom("LceQuantize", [y], [bits])
-    model = builder.finish([x], [y, bits])
-    values = rng.normal(size=(1, *size, channels * groups)).astype("f4")
-    padded = np.pad(values, [(0, 0), (1, 1), (1, 1), (0, 0)]) if same else values
-    windows = np.lib.stride_tricks.sliding_window_view(padded.astype("f8"), (3, 3), axis=(1, 2))
-    parts = zip(np.split(windows, groups, axis=3), np.split(kernel, groups), strict=True)
-    expected = np.concatenate([np.einsum("nyxchw,ohwc->nyxo", *part) for part in parts], axis=-1) + bias
-    expected = np.clip(expected, *{0: (-np.inf, np.inf), 1: (0, np.inf), 3: (0, 6)}[activation])
-    for isa in instruction_sets:
-        results = [run_delegate(model, values, isa=isa, fuse=fuse, num_threads=2) for fuse in "01"]
-        np.testing.assert_allclose(results[0][0], expected, rtol=1e-5, atol=1e-5)
-        np.testing.assert_array_equal(results[0][1], pack_bits(results[0][0] < 0))
-        for a, b in zip(*results, strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
 def test_plan_of_a_dense_stage(run_delegate, capfd):
     network = RandomNetwork(0, 0)
     x = network.improve_padded(network.improve(network.input))

@@ -9,6 +9,7 @@
 #include <immintrin.h>
 
 #include "kernels/common.h"
+#include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
 
 namespace larq_melius {
@@ -71,19 +72,50 @@ void Compare(const CompareArguments& arguments) {
   });
 }
 
-struct EightFloats {
+struct Floats {
+  static constexpr int kLanes = 8;
   __m256 lanes;
 
-  static EightFloats Load(const float* address) { return {_mm256_loadu_ps(address)}; }
-  static EightFloats Repeat(const float* address) { return {_mm256_broadcast_ss(address)}; }
-  static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
-    return {_mm256_fmadd_ps(a.lanes, b.lanes, sum.lanes)};
+  static __m256i Mask(int count) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
-  static EightFloats Add(EightFloats a, EightFloats b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
-  static EightFloats Limit(EightFloats x, float low, float high) {
-    return {_mm256_min_ps(_mm256_max_ps(x.lanes, _mm256_set1_ps(low)), _mm256_set1_ps(high))};
+  static Floats Load(const float* address) { return {_mm256_loadu_ps(address)}; }
+  static Floats LoadPartial(const float* address, int count) { return {_mm256_maskload_ps(address, Mask(count))}; }
+  static void Store(Floats x, float* address) { _mm256_storeu_ps(address, x.lanes); }
+  static void StorePartial(Floats x, float* address, int count) { _mm256_maskstore_ps(address, Mask(count), x.lanes); }
+  static Floats Zero() { return {_mm256_setzero_ps()}; }
+  static Floats Repeat(float value) { return {_mm256_set1_ps(value)}; }
+  using Scalars = const float*;
+  static Scalars LoadScalars(const float* address) { return address; }
+  static Floats MultiplyAdd(Floats x, Scalars scalars, int row, Floats sum) {
+    return {_mm256_fmadd_ps(_mm256_broadcast_ss(scalars + row), x.lanes, sum.lanes)};
   }
-  static void Store(EightFloats x, float* address) { _mm256_storeu_ps(address, x.lanes); }
+  static Floats Affine(Floats x, Floats multiplier, Floats addend) {
+    return {_mm256_add_ps(_mm256_mul_ps(x.lanes, multiplier.lanes), addend.lanes)};
+  }
+  static Floats Limit(Floats x, float low, float high) {
+    return {_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), x.lanes))};
+  }
+  static Floats Max(Floats a, Floats b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
+  static void Transpose(Floats (&block)[8]) {
+    __m256 x[8];
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) {
+      const __m256 a = _mm256_unpacklo_ps(block[i].lanes, block[i + 1].lanes);
+      const __m256 b = _mm256_unpackhi_ps(block[i].lanes, block[i + 1].lanes);
+      const __m256 c = _mm256_unpacklo_ps(block[i + 2].lanes, block[i + 3].lanes);
+      const __m256 d = _mm256_unpackhi_ps(block[i + 2].lanes, block[i + 3].lanes);
+      x[i] = _mm256_shuffle_ps(a, c, 0x44);
+      x[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+      x[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+      x[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      block[i].lanes = _mm256_permute2f128_ps(x[i], x[i + 4], 0x20);
+      block[i + 4].lanes = _mm256_permute2f128_ps(x[i], x[i + 4], 0x31);
+    }
+  }
 };
 
 // A unit is the number of its table times the bytes of a table.
@@ -217,7 +249,7 @@ void Accumulate(const AccumulateArguments& arguments) {
 }
 
 constexpr Kernels MakeKernels() {
-  Kernels kernels = CommonKernels<EightFloats>();
+  Kernels kernels = CommonKernels();
   kernels.name = "avx2";
   kernels.unit_channels = 4;
   kernels.unit_pixels = 2;
@@ -232,6 +264,7 @@ constexpr Kernels MakeKernels() {
   kernels.expand = Expand;
   kernels.join = Join;
   kernels.accumulate = Accumulate;
+  AddFloatTiles<Floats, 4>(kernels);
   return kernels;
 }
 

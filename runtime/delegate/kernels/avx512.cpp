@@ -6,9 +6,11 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
+
 #include <immintrin.h>
 
 #include "kernels/common.h"
+#include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
 
 namespace larq_melius {
@@ -70,19 +72,58 @@ void Compare(const CompareArguments& arguments) {
   }
 }
 
-struct EightFloats {
-  __m256 lanes;
+struct Floats {
+  static constexpr int kLanes = 16;
+  __m512 lanes;
 
-  static EightFloats Load(const float* address) { return {_mm256_loadu_ps(address)}; }
-  static EightFloats Repeat(const float* address) { return {_mm256_broadcast_ss(address)}; }
-  static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
-    return {_mm256_fmadd_ps(a.lanes, b.lanes, sum.lanes)};
+  static Floats Load(const float* address) { return {_mm512_loadu_ps(address)}; }
+  static Floats LoadPartial(const float* address, int count) {
+    return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), address)};
   }
-  static EightFloats Add(EightFloats a, EightFloats b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
-  static EightFloats Limit(EightFloats x, float low, float high) {
-    return {_mm256_min_ps(_mm256_max_ps(x.lanes, _mm256_set1_ps(low)), _mm256_set1_ps(high))};
+  static void Store(Floats x, float* address) { _mm512_storeu_ps(address, x.lanes); }
+  static void StorePartial(Floats x, float* address, int count) {
+    _mm512_mask_storeu_ps(address, static_cast<__mmask16>((1u << count) - 1), x.lanes);
   }
-  static void Store(EightFloats x, float* address) { _mm256_storeu_ps(address, x.lanes); }
+  static Floats Zero() { return {_mm512_setzero_ps()}; }
+  static Floats Repeat(float value) { return {_mm512_set1_ps(value)}; }
+  using Scalars = const float*;
+  static Scalars LoadScalars(const float* address) { return address; }
+  static Floats MultiplyAdd(Floats x, Scalars scalars, int row, Floats sum) {
+    return {_mm512_fmadd_ps(_mm512_set1_ps(scalars[row]), x.lanes, sum.lanes)};
+  }
+  static Floats Affine(Floats x, Floats multiplier, Floats addend) {
+    return {_mm512_add_ps(_mm512_mul_ps(x.lanes, multiplier.lanes), addend.lanes)};
+  }
+  static Floats Limit(Floats x, float low, float high) {
+    return {_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), x.lanes))};
+  }
+  static Floats Max(Floats a, Floats b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
+  static void Transpose(Floats (&block)[16]) {
+    // Fours of rows, then fours of such fours.
+    __m512 x[16];
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+      const __m512 a = _mm512_unpacklo_ps(block[i].lanes, block[i + 1].lanes);
+      const __m512 b = _mm512_unpackhi_ps(block[i].lanes, block[i + 1].lanes);
+      const __m512 c = _mm512_unpacklo_ps(block[i + 2].lanes, block[i + 3].lanes);
+      const __m512 d = _mm512_unpackhi_ps(block[i + 2].lanes, block[i + 3].lanes);
+      x[i] = _mm512_shuffle_ps(a, c, 0x44);
+      x[i + 1] = _mm512_shuffle_ps(a, c, 0xee);
+      x[i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+      x[i + 3] = _mm512_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m512 a = _mm512_shuffle_f32x4(x[i], x[i + 4], 0x88);
+      const __m512 b = _mm512_shuffle_f32x4(x[i], x[i + 4], 0xdd);
+      const __m512 c = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0x88);
+      const __m512 d = _mm512_shuffle_f32x4(x[i + 8], x[i + 12], 0xdd);
+      block[i].lanes = _mm512_shuffle_f32x4(a, c, 0x88);
+      block[i + 4].lanes = _mm512_shuffle_f32x4(b, d, 0x88);
+      block[i + 8].lanes = _mm512_shuffle_f32x4(a, c, 0xdd);
+      block[i + 12].lanes = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+  }
 };
 
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
@@ -169,7 +210,7 @@ void WriteFloats512(const WriteArguments& arguments) {
 }
 
 constexpr Kernels MakeKernels() {
-  Kernels kernels = CommonKernels<EightFloats>();
+  Kernels kernels = CommonKernels();
   kernels.name = "avx512";
   kernels.unit_channels = 32;
   kernels.unit_pixels = 1;
@@ -185,6 +226,7 @@ constexpr Kernels MakeKernels() {
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
   kernels.write_floats = WriteFloats512;
+  AddFloatTiles<Floats, 8>(kernels);
   return kernels;
 }
 

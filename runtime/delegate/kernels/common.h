@@ -17,6 +17,7 @@ namespace {
 [[maybe_unused]] constexpr int64_t kNearestCacheBytes = 20 << 10;
 
 inline int64_t Smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+[[maybe_unused]] inline int64_t Larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 template <typename T, typename Zero>
 inline uint32_t PackWord(const T* values, Zero zero, int64_t count) {
@@ -127,112 +128,7 @@ void WriteFloatsMaybeAdded(const WriteArguments& arguments) {
   for (int64_t c = 0; c < channels; ++c) output[c] = output[c] < x[c] ? x[c] : output[c];
 }
 
-// Where a row of the filter meets the group of a block in a row of the map.
-struct ConvTap {
-  const float* map;
-  const float* filter;
-};
-
-inline ConvTap FindTap(const ConvRowArguments& arguments, int64_t block, int64_t row, int64_t x) {
-  const int64_t channels = arguments.group_channels_in;
-  return {arguments.rows[row] + (x - arguments.pad_left) * arguments.channels_in +
-              block / arguments.group_blocks * channels,
-          arguments.weights + (block * 9 + row * 3) * channels * 8};
-}
-
-// Convolves one output pixel, which reads only the columns [first, last) of the filter. The rows are summed one beside
-// the other, so that an addition need not wait for the one before.
-//
-// `Vector` is eight floats: Load, Repeat (one float in all lanes), MultiplyAdd, Add, Limit and Store.
-template <typename Vector>
-inline void ConvPixel(const ConvRowArguments& arguments, int64_t block, int64_t x, int64_t first, int64_t last) {
-  const int64_t channels = arguments.group_channels_in;
-  const float zero = 0.0f;
-  Vector sums[3] = {Vector::Load(arguments.bias + block * 8), Vector::Repeat(&zero), Vector::Repeat(&zero)};
-  ConvTap taps[3];
-  int rows = 0;
-  for (int64_t row = 0; row < 3; ++row) {
-    if (arguments.rows[row] != nullptr) taps[rows++] = FindTap(arguments, block, row, x);
-  }
-  for (int64_t c = 0; c < channels; ++c) {
-    for (int64_t column = first; column < last; ++column) {
-      for (int row = 0; row < rows; ++row) {
-        sums[row] = Vector::MultiplyAdd(Vector::Repeat(taps[row].map + column * arguments.channels_in + c),
-                                        Vector::Load(taps[row].filter + (column * channels + c) * 8), sums[row]);
-      }
-    }
-  }
-  const Vector sum = Vector::Add(Vector::Add(sums[0], sums[1]), sums[2]);
-  Vector::Store(Vector::Limit(sum, arguments.low, arguments.high),
-                arguments.output + x * arguments.output_stride + block * 8);
-}
-
-// Convolves `kPixels` neighboring output pixels, which read no column outside of the map. Each number of the map is
-// loaded once and used for the up to three pixels that it counts for: loads, not multiplications, are the bottleneck.
-template <typename Vector, int kPixels>
-inline void ConvPixels(const ConvRowArguments& arguments, int64_t block, int64_t x) {
-  const int64_t channels = arguments.group_channels_in;
-  // Unrolled, all loops over sums: they stay in registers only where no index is computed.
-  Vector sums[kPixels];
-#pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p) sums[p] = Vector::Load(arguments.bias + block * 8);
-  for (int64_t row = 0; row < 3; ++row) {
-    if (arguments.rows[row] == nullptr) continue;
-    const ConvTap tap = FindTap(arguments, block, row, x);
-    for (int64_t c = 0; c < channels; ++c) {
-      const Vector weights[3] = {Vector::Load(tap.filter + c * 8), Vector::Load(tap.filter + (channels + c) * 8),
-                                 Vector::Load(tap.filter + (2 * channels + c) * 8)};
-      const float* map = tap.map + c;
-#pragma GCC unroll 16
-      for (int in = 0; in < kPixels + 2; ++in) {
-        const Vector number = Vector::Repeat(map);
-        map += arguments.channels_in;
-#pragma GCC unroll 3
-        for (int column = 0; column < 3; ++column) {
-          if (in - column < 0 || in - column >= kPixels) continue;
-          sums[in - column] = Vector::MultiplyAdd(number, weights[column], sums[in - column]);
-        }
-      }
-    }
-  }
-#pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p) {
-    Vector::Store(Vector::Limit(sums[p], arguments.low, arguments.high),
-                  arguments.output + (x + p) * arguments.output_stride + block * 8);
-  }
-}
-
-// All channels of a few pixels at a time: whole lines of the output are written while they are in the nearest cache.
-template <typename Vector>
-void ConvRow(const ConvRowArguments& arguments) {
-  constexpr int kPixels = 8;
-  // Output pixels from `inside` to `end` read no column outside of the map.
-  const int64_t inside = Smaller(arguments.pad_left, arguments.width_out);
-  int64_t end = Smaller(arguments.width_in - 2 + arguments.pad_left, arguments.width_out);
-  if (end < inside) end = inside;
-  const auto one_by_one = [&](int64_t begin, int64_t stop) {
-    for (int64_t x = begin; x < stop; ++x) {
-      const int64_t left = x - arguments.pad_left;
-      const int64_t first = left < 0 ? -left : 0;
-      const int64_t last = Smaller(3, arguments.width_in - left);
-      for (int64_t block = 0; block < arguments.blocks; ++block) ConvPixel<Vector>(arguments, block, x, first, last);
-    }
-  };
-  one_by_one(0, inside);
-  if (end - inside < kPixels) {
-    one_by_one(inside, end);
-  } else {
-    for (int64_t x = inside; x < end; x += kPixels) {
-      // The last ones together with some that are done: one pixel alone takes as long as all of them.
-      const int64_t start = Smaller(x, end - kPixels);
-      for (int64_t block = 0; block < arguments.blocks; ++block) ConvPixels<Vector, kPixels>(arguments, block, start);
-    }
-  }
-  one_by_one(end, arguments.width_out);
-}
-
 // A table with these loops in it; what is an instruction set's own is still to be filled in.
-template <typename Vector>
 constexpr Kernels CommonKernels() {
   Kernels kernels{};
   kernels.pack_bytes = PackBytes;
@@ -241,7 +137,6 @@ constexpr Kernels CommonKernels() {
   kernels.add = AddFloats;
   kernels.max_affine = MaxAffineFloats;
   kernels.max = MaxFloats;
-  kernels.conv_row = ConvRow<Vector>;
   return kernels;
 }
 

@@ -83,22 +83,62 @@ struct CompareArguments {
   int64_t word_stride;
 };
 
-// A row of the output of a 3x3 convolution in groups, stride 1; eight output channels of a group are a block.
-struct ConvRowArguments {
-  // The three rows of the map that it reads, null where they lie outside. Pixels have `channels_in` channels.
-  const float* rows[3];
+// The most lanes that a vector of floats has, and the most rows of a tile of `multiply`.
+constexpr int kMaxLanes = 16;
+constexpr int kMaxTileRows = 8;
+// The widest map that `pool_row` takes.
+constexpr int kMaxPooledWidth = 512;
+
+// Sums of products, the inner loop of float convolutions:
+//
+//   output[row][lane] = clamp(bias + the sum over all terms of scalars[term][row] * vectors[offsets[term] + lane])
+//
+// In a 1x1 convolution lanes are output channels and rows are pixels, in others it is the other way around. A sum is
+// made in the order of the terms: it depends on nothing beside it.
+struct MultiplyArguments {
+  int64_t terms;
+  // `tile_rows` of them for each term, whatever `rows` is.
+  const float* scalars;
+  int64_t scalar_stride;
+  const float* vectors;
+  const int64_t* offsets;
+  int64_t vector_count;
+  // One of them, of `tile_rows` or of all lanes, is null.
+  const float* row_bias;
+  const float* lane_bias;
+  float low;
+  float high;
+  // Rows that are written, at most `tile_rows`; of all lanes.
+  int64_t rows;
+  float* output;
+  int64_t output_stride;
+};
+
+// A row of the output of a max pool that reads planes and writes pixels, after an affine map of its input.
+struct PoolRowArguments {
+  // The first row of the first plane that the window meets, and how many it meets. Rows are readable to a multiple of
+  // kMaxLanes floats.
+  const float* map;
+  int64_t rows;
+  int64_t row_stride;
+  int64_t plane_stride;
+  int64_t channels;
   int64_t width_in;
-  int64_t channels_in;
-  int64_t group_channels_in;
-  int64_t group_blocks;
-  int64_t blocks;
-  // [block][row][column][channel of the group][8]
-  const float* weights;
-  const float* bias;
+  const float* multiplier;
+  const float* addend;
+  float affine_low;
+  float affine_high;
+  int64_t filter_width;
+  int64_t stride;
+  int64_t pad_left;
+  // Columns of `border_value` beside the map, and whether the window meets rows of it.
+  int64_t border_left;
+  int64_t border_right;
+  bool rows_meet_border;
+  float border_value;
   float low;
   float high;
   int64_t width_out;
-  int64_t pad_left;
   float* output;
   int64_t output_stride;
 };
@@ -141,7 +181,15 @@ struct Kernels {
                      int64_t channels, float* output);
   // output = max(output, x).
   void (*max)(const float* x, int64_t channels, float* output);
-  void (*conv_row)(const ConvRowArguments& arguments);
+
+  // Of vectors of floats.
+  int lanes;
+  int tile_rows;
+  void (*multiply)(const MultiplyArguments& arguments);
+  // output[c][r] = input[r][c].
+  void (*transpose)(const float* input, int64_t rows, int64_t input_stride, int64_t columns, float* output,
+                    int64_t output_stride);
+  void (*pool_row)(const PoolRowArguments& arguments);
 };
 
 // Runs everywhere. The others are defined only in builds for their processors.

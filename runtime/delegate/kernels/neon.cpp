@@ -4,6 +4,7 @@
 #include <arm_neon.h>
 
 #include "kernels/common.h"
+#include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
 
 namespace larq_melius {
@@ -52,26 +53,60 @@ void Compare(const CompareArguments& arguments) {
   });
 }
 
-struct EightFloats {
-  float32x4_t low;
-  float32x4_t high;
+struct Floats {
+  static constexpr int kLanes = 4;
+  float32x4_t lanes;
 
-  static EightFloats Load(const float* address) { return {vld1q_f32(address), vld1q_f32(address + 4)}; }
-  static EightFloats Repeat(const float* address) {
-    const float32x4_t x = vld1q_dup_f32(address);
-    return {x, x};
+  static Floats Load(const float* address) { return {vld1q_f32(address)}; }
+  static Floats LoadPartial(const float* address, int count) {
+    float32x4_t x = vdupq_n_f32(0.0f);
+    x = vld1q_lane_f32(address, x, 0);
+    if (count > 1) x = vld1q_lane_f32(address + 1, x, 1);
+    if (count > 2) x = vld1q_lane_f32(address + 2, x, 2);
+    return {x};
   }
-  static EightFloats MultiplyAdd(EightFloats a, EightFloats b, EightFloats sum) {
-    return {vfmaq_f32(sum.low, a.low, b.low), vfmaq_f32(sum.high, a.high, b.high)};
+  static void Store(Floats x, float* address) { vst1q_f32(address, x.lanes); }
+  static void StorePartial(Floats x, float* address, int count) {
+    vst1q_lane_f32(address, x.lanes, 0);
+    if (count > 1) vst1q_lane_f32(address + 1, x.lanes, 1);
+    if (count > 2) vst1q_lane_f32(address + 2, x.lanes, 2);
   }
-  static EightFloats Add(EightFloats a, EightFloats b) { return {vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)}; }
-  static EightFloats Limit(EightFloats x, float low, float high) {
-    return {vminq_f32(vmaxq_f32(x.low, vdupq_n_f32(low)), vdupq_n_f32(high)),
-            vminq_f32(vmaxq_f32(x.high, vdupq_n_f32(low)), vdupq_n_f32(high))};
+  static Floats Zero() { return {vdupq_n_f32(0.0f)}; }
+  static Floats Repeat(float value) { return {vdupq_n_f32(value)}; }
+  struct Scalars {
+    float32x4_t first;
+    float32x4_t second;
+  };
+  static Scalars LoadScalars(const float* address) { return {vld1q_f32(address), vld1q_f32(address + 4)}; }
+  static Floats MultiplyAdd(Floats x, const Scalars& scalars, int row, Floats sum) {
+    const float32x4_t four = row < 4 ? scalars.first : scalars.second;
+    switch (row % 4) {
+      case 0: return {vfmaq_laneq_f32(sum.lanes, x.lanes, four, 0)};
+      case 1: return {vfmaq_laneq_f32(sum.lanes, x.lanes, four, 1)};
+      case 2: return {vfmaq_laneq_f32(sum.lanes, x.lanes, four, 2)};
+      default: return {vfmaq_laneq_f32(sum.lanes, x.lanes, four, 3)};
+    }
   }
-  static void Store(EightFloats x, float* address) {
-    vst1q_f32(address, x.low);
-    vst1q_f32(address + 4, x.high);
+  static Floats Affine(Floats x, Floats multiplier, Floats addend) {
+    return {vaddq_f32(vmulq_f32(x.lanes, multiplier.lanes), addend.lanes)};
+  }
+  // Selections: the instructions for minima and maxima treat zeros and NaNs otherwise.
+  static Floats Limit(Floats x, float low, float high) {
+    const float32x4_t smallest = vdupq_n_f32(low);
+    const float32x4_t greatest = vdupq_n_f32(high);
+    x.lanes = vbslq_f32(vcltq_f32(x.lanes, smallest), smallest, x.lanes);
+    return {vbslq_f32(vcgtq_f32(x.lanes, greatest), greatest, x.lanes)};
+  }
+  static Floats Max(Floats a, Floats b) { return {vbslq_f32(vcgtq_f32(a.lanes, b.lanes), a.lanes, b.lanes)}; }
+  static void Transpose(Floats (&block)[4]) {
+    const float32x4_t a = vtrn1q_f32(block[0].lanes, block[1].lanes);
+    const float32x4_t b = vtrn2q_f32(block[0].lanes, block[1].lanes);
+    const float32x4_t c = vtrn1q_f32(block[2].lanes, block[3].lanes);
+    const float32x4_t d = vtrn2q_f32(block[2].lanes, block[3].lanes);
+    block[0].lanes = vcombine_f32(vget_low_f32(a), vget_low_f32(c));
+    block[1].lanes = vcombine_f32(vget_low_f32(b), vget_low_f32(d));
+    block[2].lanes = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
+    block[3].lanes = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
   }
 };
 
@@ -136,7 +171,7 @@ void Accumulate(const AccumulateArguments& arguments) {
 }
 
 constexpr Kernels MakeKernels() {
-  Kernels kernels = CommonKernels<EightFloats>();
+  Kernels kernels = CommonKernels();
   kernels.name = "neon";
   kernels.unit_channels = 8;
   kernels.unit_pixels = 1;
@@ -150,6 +185,7 @@ constexpr Kernels MakeKernels() {
   kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
+  AddFloatTiles<Floats, 8>(kernels);
   return kernels;
 }
 

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "kernels/common.h"
+#include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
 
 namespace larq_melius {
@@ -25,32 +26,57 @@ void Compare(const CompareArguments& arguments) {
   });
 }
 
-struct EightFloats {
-  float lanes[8];
+struct Floats {
+  static constexpr int kLanes = 4;
+  float lanes[kLanes];
 
-  static EightFloats Load(const float* address) {
-    EightFloats result;
-    std::memcpy(result.lanes, address, sizeof(result.lanes));
-    return result;
+  static Floats Load(const float* address) {
+    Floats x;
+    std::memcpy(x.lanes, address, sizeof(x.lanes));
+    return x;
   }
-  static EightFloats Repeat(const float* address) {
-    EightFloats result;
-    for (float& lane : result.lanes) lane = *address;
-    return result;
+  static Floats LoadPartial(const float* address, int count) {
+    Floats x = Zero();
+    for (int i = 0; i < count; ++i) x.lanes[i] = address[i];
+    return x;
   }
-  static EightFloats MultiplyAdd(const EightFloats& a, const EightFloats& b, EightFloats sum) {
-    for (int i = 0; i < 8; ++i) sum.lanes[i] += a.lanes[i] * b.lanes[i];
+  static void Store(Floats x, float* address) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
+  static void StorePartial(Floats x, float* address, int count) {
+    for (int i = 0; i < count; ++i) address[i] = x.lanes[i];
+  }
+  static Floats Zero() { return {}; }
+  static Floats Repeat(float value) {
+    Floats x;
+    for (float& lane : x.lanes) lane = value;
+    return x;
+  }
+  using Scalars = const float*;
+  static Scalars LoadScalars(const float* address) { return address; }
+  static Floats MultiplyAdd(Floats x, Scalars scalars, int row, Floats sum) {
+    for (int i = 0; i < kLanes; ++i) sum.lanes[i] += scalars[row] * x.lanes[i];
     return sum;
   }
-  static EightFloats Add(EightFloats a, const EightFloats& b) {
-    for (int i = 0; i < 8; ++i) a.lanes[i] += b.lanes[i];
-    return a;
+  static Floats Affine(Floats x, Floats multiplier, Floats addend) {
+    for (int i = 0; i < kLanes; ++i) x.lanes[i] = x.lanes[i] * multiplier.lanes[i] + addend.lanes[i];
+    return x;
   }
-  static EightFloats Limit(EightFloats x, float low, float high) {
+  static Floats Limit(Floats x, float low, float high) {
     for (float& lane : x.lanes) lane = Clamp(lane, low, high);
     return x;
   }
-  static void Store(const EightFloats& x, float* address) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
+  static Floats Max(Floats a, Floats b) {
+    for (int i = 0; i < kLanes; ++i) b.lanes[i] = a.lanes[i] > b.lanes[i] ? a.lanes[i] : b.lanes[i];
+    return b;
+  }
+  static void Transpose(Floats (&block)[kLanes]) {
+    for (int i = 0; i < kLanes; ++i) {
+      for (int j = 0; j < i; ++j) {
+        const float x = block[i].lanes[j];
+        block[i].lanes[j] = block[j].lanes[i];
+        block[j].lanes[i] = x;
+      }
+    }
+  }
 };
 
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
@@ -77,7 +103,7 @@ void Accumulate(const AccumulateArguments& arguments) {
 }
 
 constexpr Kernels MakeKernels() {
-  Kernels kernels = CommonKernels<EightFloats>();
+  Kernels kernels = CommonKernels();
   kernels.name = "portable";
   kernels.unit_channels = 32;
   kernels.unit_pixels = 1;
@@ -91,6 +117,7 @@ constexpr Kernels MakeKernels() {
   kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
+  AddFloatTiles<Floats, 4>(kernels);
   return kernels;
 }
 

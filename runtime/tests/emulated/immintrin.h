@@ -10,9 +10,6 @@
 #include <cstring>
 
 using __mmask16 = uint16_t;
-struct __m256 {
-  float lanes[8];
-};
 struct __m512 {
   float lanes[16];
 };
@@ -21,37 +18,60 @@ struct __m512i {
 };
 constexpr int _CMP_LT_OQ = 17;
 
-inline __m256 _mm256_loadu_ps(const float* address) {
-  __m256 x;
-  std::memcpy(x.lanes, address, sizeof(x.lanes));
-  return x;
-}
-inline void _mm256_storeu_ps(float* address, __m256 x) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
-inline __m256 _mm256_set1_ps(float value) {
-  __m256 x;
+inline __m512 _mm512_setzero_ps() { return {}; }
+inline __m512 _mm512_set1_ps(float value) {
+  __m512 x;
   for (float& lane : x.lanes) lane = value;
   return x;
 }
-inline __m256 _mm256_broadcast_ss(const float* address) { return _mm256_set1_ps(*address); }
-inline __m256 _mm256_add_ps(__m256 a, __m256 b) {
-  for (int i = 0; i < 8; ++i) a.lanes[i] += b.lanes[i];
+inline void _mm512_storeu_ps(float* address, __m512 x) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
+inline void _mm512_mask_storeu_ps(float* address, __mmask16 mask, __m512 x) {
+  for (int i = 0; i < 16; ++i) {
+    if ((mask >> i & 1) != 0) address[i] = x.lanes[i];
+  }
+}
+inline __m512 _mm512_add_ps(__m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) a.lanes[i] += b.lanes[i];
   return a;
 }
-inline __m256 _mm256_fmadd_ps(__m256 a, __m256 b, __m256 c) {
-  for (int i = 0; i < 8; ++i) c.lanes[i] = std::fma(a.lanes[i], b.lanes[i], c.lanes[i]);
+inline __m512 _mm512_mul_ps(__m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) a.lanes[i] *= b.lanes[i];
+  return a;
+}
+inline __m512 _mm512_fmadd_ps(__m512 a, __m512 b, __m512 c) {
+  for (int i = 0; i < 16; ++i) c.lanes[i] = std::fma(a.lanes[i], b.lanes[i], c.lanes[i]);
   return c;
 }
-// The second operand where one is not a number.
-inline __m256 _mm256_max_ps(__m256 a, __m256 b) {
-  for (int i = 0; i < 8; ++i) b.lanes[i] = a.lanes[i] > b.lanes[i] ? a.lanes[i] : b.lanes[i];
+// The second operand where one is not a number, or both are zeros.
+inline __m512 _mm512_max_ps(__m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) b.lanes[i] = a.lanes[i] > b.lanes[i] ? a.lanes[i] : b.lanes[i];
   return b;
 }
-inline __m256 _mm256_min_ps(__m256 a, __m256 b) {
-  for (int i = 0; i < 8; ++i) b.lanes[i] = a.lanes[i] < b.lanes[i] ? a.lanes[i] : b.lanes[i];
+inline __m512 _mm512_min_ps(__m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) b.lanes[i] = a.lanes[i] < b.lanes[i] ? a.lanes[i] : b.lanes[i];
   return b;
 }
-
-inline __m512 _mm512_setzero_ps() { return {}; }
+// Those of fours of lanes.
+inline __m512 _mm512_unpacklo_ps(__m512 a, __m512 b) {
+  __m512 x;
+  for (int i = 0; i < 16; ++i) x.lanes[i] = (i % 2 == 0 ? a : b).lanes[i / 4 * 4 + i % 4 / 2];
+  return x;
+}
+inline __m512 _mm512_unpackhi_ps(__m512 a, __m512 b) {
+  __m512 x;
+  for (int i = 0; i < 16; ++i) x.lanes[i] = (i % 2 == 0 ? a : b).lanes[i / 4 * 4 + 2 + i % 4 / 2];
+  return x;
+}
+inline __m512 _mm512_shuffle_ps(__m512 a, __m512 b, int order) {
+  __m512 x;
+  for (int i = 0; i < 16; ++i) x.lanes[i] = (i % 4 < 2 ? a : b).lanes[i / 4 * 4 + (order >> (i % 4 * 2) & 3)];
+  return x;
+}
+inline __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int order) {
+  __m512 x;
+  for (int i = 0; i < 16; ++i) x.lanes[i] = (i < 8 ? a : b).lanes[(order >> (i / 4 * 2) & 3) * 4 + i % 4];
+  return x;
+}
 inline __m512i _mm512_setzero_si512() { return {}; }
 inline __m512i _mm512_set1_epi32(int32_t value) {
   __m512i x;
@@ -111,15 +131,6 @@ inline __m512 _mm512_cvtepi32_ps(__m512i x) {
   return y;
 }
 inline __m512 _mm512_loadu_ps(const void* address) { return _mm512_castsi512_ps(_mm512_loadu_si512(address)); }
-inline void _mm512_storeu_ps(float* address, __m512 x) { std::memcpy(address, x.lanes, sizeof(x.lanes)); }
-inline __m512 _mm512_add_ps(__m512 a, __m512 b) {
-  for (int i = 0; i < 16; ++i) a.lanes[i] += b.lanes[i];
-  return a;
-}
-inline __m512 _mm512_mul_ps(__m512 a, __m512 b) {
-  for (int i = 0; i < 16; ++i) a.lanes[i] *= b.lanes[i];
-  return a;
-}
 inline __m512i _mm512_popcnt_epi32(__m512i x) {
   for (uint32_t& lane : x.lanes) lane = static_cast<uint32_t>(__builtin_popcount(lane));
   return x;

@@ -1,0 +1,271 @@
+#include "float_conv.h"
+
+#include <algorithm>
+
+#include "float_map.h"
+
+namespace larq_melius {
+namespace {
+
+// Rows of the output that a thread takes at a time.
+constexpr int64_t kRowGrain = 8;
+
+// The map as a convolution reads it, in planes. Where the convolution moves by several columns, those that it meets at
+// one position of the filter lie next to one another: a plane has every second column, or every third, and so on.
+class Source {
+ public:
+  Source(const Program& program, const Instruction& instruction)
+      : map_(program, instruction.inputs[0]),
+        planes_(map_.planes),
+        columns_(instruction.options.stride_width),
+        pad_left_(instruction.window.pad_left) {
+    if (planes_.used()) return;
+    const Border border = BorderOf(map_.shape, instruction);
+    const int64_t width = DivideRoundingUp(border.left + map_.shape[2] + border.right, columns_);
+    planes_ = MakePlanes(border.top + map_.shape[1] + border.bottom, width, {});
+    // For vectors that begin behind the first column.
+    planes_.row_stride += kMaxLanes;
+    planes_.plane_stride = planes_.height * planes_.row_stride + kMaxLanes;
+    packs_ = true;
+  }
+
+  bool packs() const { return packs_; }
+  const Planes& planes() const { return planes_; }
+  int64_t image_floats() const { return CheckedProduct(planes_.plane_stride, columns_ * map_.channels()); }
+  int64_t scratch_bytes() const { return packs_ ? CheckedProduct(image_floats(), sizeof(float)) : 0; }
+
+  // From the beginning of an image's first plane to where the filter's first element meets its row.
+  int64_t RowOffset(int64_t row) const { return packs_ ? row * planes_.row_stride : planes_.Offset(row, -pad_left_); }
+  // From there, to what the element at this column of the filter meets in this channel.
+  int64_t ColumnOffset(int64_t column, int64_t channel) const {
+    const int64_t plane = column % columns_ * map_.channels() + channel;
+    return plane * planes_.plane_stride + column / columns_;
+  }
+
+  const float* Image(const RunContext& context, int64_t image) const {
+    if (packs_) return context.scratch<float>();
+    return context.value<const float>(map_.index) + image * image_floats();
+  }
+
+  // Makes rows of an image's planes in scratch memory.
+  void Pack(const RunContext& context, const Kernels& kernels, int64_t image, int64_t first, int64_t last,
+            int64_t pad_top) const {
+    const float* input =
+        context.value<const float>(map_.index) + image * map_.shape[1] * map_.shape[2] * map_.pixel_stride;
+    float* planes = context.scratch<float>();
+    context.Parallel(last - first, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = first + begin; row < first + end; ++row) {
+        const int64_t y = row - pad_top;
+        const bool inside = y >= 0 && y < map_.shape[1];
+        const float* pixels = inside ? input + y * map_.shape[2] * map_.pixel_stride : nullptr;
+        PackRow(kernels, pixels, planes + row * planes_.row_stride);
+      }
+    });
+  }
+
+ private:
+  // `pixels` is null for a row of zeros.
+  void PackRow(const Kernels& kernels, const float* pixels, float* output) const {
+    const int64_t width = map_.shape[2];
+    const int64_t channels = map_.channels();
+    // Columns of the planes that are not pixels in all of them.
+    const int64_t first = pixels == nullptr ? planes_.row_stride : DivideRoundingUp(pad_left_, columns_);
+    const int64_t last = std::max(first, (pad_left_ + width) / columns_);
+    for (int64_t plane = 0; plane < columns_ * channels; ++plane) {
+      float* target = output + plane * planes_.plane_stride;
+      std::fill(target, target + first, 0.0f);
+      std::fill(target + last, target + planes_.row_stride, 0.0f);
+    }
+    if (pixels == nullptr) return;
+    const auto copy = [&](int64_t begin, int64_t end) {
+      for (int64_t x = begin; x < end; ++x) {
+        const int64_t at = x + pad_left_;
+        for (int64_t c = 0; c < channels; ++c) {
+          output[(at % columns_ * channels + c) * planes_.plane_stride + at / columns_] =
+              pixels[x * map_.pixel_stride + c];
+        }
+      }
+    };
+    const int64_t begin = first * columns_ - pad_left_;
+    const int64_t end = last * columns_ - pad_left_;
+    if ((columns_ > 1 && map_.pixel_stride != channels) || begin >= width) {
+      copy(0, width);
+      return;
+    }
+    copy(0, begin);
+    // Pixels that go to the same column of the planes are as one of more channels.
+    kernels.transpose(pixels + begin * map_.pixel_stride, last - first, columns_ * map_.pixel_stride,
+                      columns_ * channels, output + first, planes_.plane_stride);
+    copy(end, width);
+  }
+
+  Map map_;
+  Planes planes_;
+  int64_t columns_;
+  int64_t pad_left_;
+  bool packs_ = false;
+};
+
+class Conv : public Executable {
+ public:
+  Conv(const Program& program, const Instruction& instruction, const Kernels& kernels)
+      : kernels_(kernels),
+        in_(program, instruction.inputs[0]),
+        out_(program, instruction.output),
+        source_(program, instruction),
+        pad_top_(instruction.window.pad_top),
+        stride_height_(instruction.options.stride_height),
+        filter_extent_((instruction.float_conv->filter_height - 1) * instruction.options.dilation_height + 1),
+        groups_(instruction.groups),
+        range_(RangeOf(instruction.options.activation)) {
+    const ConvConstants& conv = *instruction.float_conv;
+    group_channels_in_ = conv.group_channels_in;
+    group_channels_out_ = conv.channels_out / groups_;
+    group_blocks_ = DivideRoundingUp(group_channels_out_, kernels.tile_rows);
+    terms_ = group_channels_in_ * conv.filter_height * conv.filter_width;
+    const int64_t rows = kernels.tile_rows;
+    weights_ = AlignedBuffer<float>(static_cast<size_t>(groups_ * group_blocks_ * terms_ * rows));
+    bias_ = AlignedBuffer<float>(static_cast<size_t>(groups_ * group_blocks_ * rows));
+    for (int64_t c = 0; c < group_channels_in_; ++c) {
+      for (int64_t y = 0; y < conv.filter_height; ++y) {
+        for (int64_t x = 0; x < conv.filter_width; ++x) {
+          offsets_.push_back(y * instruction.options.dilation_height * source_.planes().row_stride +
+                             source_.ColumnOffset(x * instruction.options.dilation_width, c));
+        }
+      }
+    }
+    for (int64_t channel = 0; channel < conv.channels_out; ++channel) {
+      const int64_t in_group = channel % group_channels_out_;
+      const int64_t block = channel / group_channels_out_ * group_blocks_ + in_group / rows;
+      const int64_t row = in_group % rows;
+      bias_[static_cast<size_t>(block * rows + row)] = conv.bias[static_cast<size_t>(channel)];
+      const int64_t positions = conv.filter_height * conv.filter_width;
+      for (int64_t term = 0; term < terms_; ++term) {
+        const int64_t position = term % positions;
+        const int64_t c = term / positions;
+        weights_[static_cast<size_t>((block * terms_ + term) * rows + row)] =
+            conv.filter[static_cast<size_t>((channel * positions + position) * group_channels_in_ + c)];
+      }
+    }
+  }
+
+  void Run(const RunContext& context) const override {
+    for (int64_t image = 0; image < in_.shape[0]; ++image) RunImageRows(context, image, 0, out_.shape[1]);
+  }
+
+  bool RunsByRows() const override { return in_.shape[0] == 1; }
+  int64_t InputRows(int64_t rows) const override {
+    if (rows == out_.shape[1]) return in_.shape[1];
+    return std::max<int64_t>(0, std::min(RowsOfFilters(rows) - pad_top_, in_.shape[1]));
+  }
+  void RunRows(const RunContext& context, int64_t begin, int64_t end) const override {
+    RunImageRows(context, 0, begin, end);
+  }
+
+  int64_t scratch_bytes() const override { return source_.scratch_bytes(); }
+
+  std::string Describe() const override {
+    return std::string(kernels_.name) + ", " + std::to_string(groups_) + (groups_ == 1 ? " group, " : " groups, ") +
+           (source_.packs() ? "pixels to " : "planes to ") + (out_.planes.used() ? "planes" : "pixels");
+  }
+
+ private:
+  // Rows that the filter meets as it computes the first `rows` of the output, those of the border included.
+  int64_t RowsOfFilters(int64_t rows) const { return rows == 0 ? 0 : (rows - 1) * stride_height_ + filter_extent_; }
+
+  void RunImageRows(const RunContext& context, int64_t image, int64_t begin, int64_t end) const {
+    if (source_.packs()) {
+      source_.Pack(context, kernels_, image, RowsOfFilters(begin), RowsOfFilters(end), pad_top_);
+    }
+    context.Parallel(end - begin, kRowGrain,
+                     [&](int64_t first, int64_t last) { ComputeRows(context, image, begin + first, begin + last); });
+  }
+
+  // One block of channels after the other: a few rows of the planes that it reads stay in the nearest cache.
+  void ComputeRows(const RunContext& context, int64_t image, int64_t begin, int64_t end) const {
+    const float* input = source_.Image(context, image);
+    for (int64_t block = 0; block < groups_ * group_blocks_; ++block) {
+      const int64_t group = block / group_blocks_;
+      const int64_t in_group = block % group_blocks_ * kernels_.tile_rows;
+      MultiplyArguments arguments = {};
+      arguments.terms = terms_;
+      arguments.scalars = weights_.data() + block * terms_ * kernels_.tile_rows;
+      arguments.scalar_stride = kernels_.tile_rows;
+      arguments.offsets = offsets_.data();
+      arguments.row_bias = bias_.data() + block * kernels_.tile_rows;
+      arguments.low = range_.low;
+      arguments.high = range_.high;
+      arguments.rows = std::min<int64_t>(kernels_.tile_rows, group_channels_out_ - in_group);
+      const int64_t channel = group * group_channels_out_ + in_group;
+      const float* planes = input + group * group_channels_in_ * source_.planes().plane_stride;
+      for (int64_t y = begin; y < end; ++y) {
+        arguments.vectors = planes + source_.RowOffset(y * stride_height_ - (source_.packs() ? 0 : pad_top_));
+        if (out_.planes.used()) {
+          WritePlanes(context, arguments, image, channel, y);
+        } else {
+          WritePixels(context, arguments, (image * out_.shape[1] + y) * out_.shape[2], channel);
+        }
+      }
+    }
+  }
+
+  void WritePlanes(const RunContext& context, MultiplyArguments& arguments, int64_t image, int64_t channel,
+                   int64_t y) const {
+    const Planes& planes = out_.planes;
+    float* first = context.value<float>(out_.index) + (image * out_.channels() + channel) * planes.plane_stride;
+    arguments.vector_count = DivideRoundingUp(planes.width, kernels_.lanes);
+    arguments.output = first + planes.Offset(y, 0);
+    arguments.output_stride = planes.plane_stride;
+    kernels_.multiply(arguments);
+    for (int64_t i = 0; i < arguments.rows; ++i) {
+      float* plane = first + i * planes.plane_stride;
+      float* row = plane + planes.Offset(y, 0);
+      std::fill(row - planes.margin, row, 0.0f);
+      std::fill(row + planes.width, row - planes.margin + planes.row_stride, 0.0f);
+      if (y == 0) std::fill(plane, row - planes.margin, 0.0f);
+      if (y == planes.height - 1) std::fill(row - planes.margin + planes.row_stride, plane + planes.plane_stride, 0.0f);
+    }
+  }
+
+  void WritePixels(const RunContext& context, MultiplyArguments& arguments, int64_t pixel, int64_t channel) const {
+    constexpr int64_t kPixels = 8 * kMaxLanes;
+    alignas(kAlignment) float tile[kMaxTileRows * kPixels];
+    float* output = context.value<float>(out_.index) + pixel * out_.pixel_stride + channel;
+    arguments.output = tile;
+    arguments.output_stride = kPixels;
+    for (int64_t x = 0; x < out_.shape[2]; x += kPixels) {
+      const int64_t count = std::min(kPixels, out_.shape[2] - x);
+      arguments.vector_count = DivideRoundingUp(count, kernels_.lanes);
+      kernels_.multiply(arguments);
+      kernels_.transpose(tile, arguments.rows, kPixels, count, output + x * out_.pixel_stride, out_.pixel_stride);
+      arguments.vectors += kPixels;
+    }
+  }
+
+  const Kernels& kernels_;
+  Map in_;
+  Map out_;
+  Source source_;
+  int64_t pad_top_;
+  int64_t stride_height_;
+  int64_t filter_extent_;
+  int64_t groups_;
+  int64_t group_channels_in_ = 0;
+  int64_t group_channels_out_ = 0;
+  // Of `tile_rows` output channels.
+  int64_t group_blocks_ = 0;
+  int64_t terms_ = 0;
+  Range range_;
+  // Of each term, from where the filter's first element meets the first channel of a group.
+  std::vector<int64_t> offsets_;
+  AlignedBuffer<float> weights_;  // [block][term][tile_rows]
+  AlignedBuffer<float> bias_;     // [block][tile_rows]
+};
+
+}  // namespace
+
+std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels) {
+  return std::make_unique<Conv>(program, instruction, kernels);
+}
+
+}  // namespace larq_melius

@@ -1,0 +1,16 @@
+// Convolutions of float maps.
+#ifndef LARQ_MELIUS_DELEGATE_FLOAT_CONV_H_
+#define LARQ_MELIUS_DELEGATE_FLOAT_CONV_H_
+
+#include <memory>
+
+#include "execute.h"
+
+namespace larq_melius {
+
+// For few channels a group: the lanes of vectors are neighboring pixels. Maps that are not planes are made such.
+std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels);
+
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_FLOAT_CONV_H_

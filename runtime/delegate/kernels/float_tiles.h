@@ -1,0 +1,182 @@
+// Float convolutions and what goes with planes of pixels; each instruction set's file compiles its own copy.
+//
+// As in common.h, everything is in an unnamed namespace, and nothing calls the standard library. `Vector` is kLanes
+// floats:
+//
+//   Load, Store, LoadPartial, StorePartial   the latter touch the first `count` lanes only
+//   Zero, Repeat                             one float in all lanes
+//   Scalars, LoadScalars, MultiplyAdd        sum + x * (scalar `row`), where it can with one rounding
+//   Affine                                   x * multiplier + addend, rounded twice
+//   Limit                                    as Clamp does, zeros of either sign and NaNs included
+//   Max                                      the first where it is greater, else the second
+//   Transpose                                of kLanes vectors
+#ifndef LARQ_MELIUS_DELEGATE_KERNELS_FLOAT_TILES_H_
+#define LARQ_MELIUS_DELEGATE_KERNELS_FLOAT_TILES_H_
+
+#include "kernels/common.h"
+#include "kernels/kernels.h"
+
+namespace larq_melius {
+namespace {
+
+// The loops over a tile are unrolled: its sums stay in registers only where no index is computed.
+template <typename Vector, int kRows, int kVectors>
+inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
+  Vector sums[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+    for (int v = 0; v < kVectors; ++v) {
+      sums[r][v] = arguments.row_bias != nullptr ? Vector::Repeat(arguments.row_bias[r])
+                                                 : Vector::Load(arguments.lane_bias + first + v * Vector::kLanes);
+    }
+  }
+  const float* vectors = arguments.vectors + first;
+  const float* scalars = arguments.scalars;
+  for (int64_t term = 0; term < arguments.terms; ++term) {
+    const float* at = vectors + arguments.offsets[term];
+    Vector x[kVectors];
+#pragma GCC unroll 3
+    for (int v = 0; v < kVectors; ++v) x[v] = Vector::Load(at + v * Vector::kLanes);
+    const typename Vector::Scalars row_scalars = Vector::LoadScalars(scalars);
+    scalars += arguments.scalar_stride;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::MultiplyAdd(x[v], row_scalars, r, sums[r][v]);
+    }
+  }
+  float* output = arguments.output + first;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    if (r < arguments.rows) {
+#pragma GCC unroll 3
+      for (int v = 0; v < kVectors; ++v) {
+        Vector::Store(Vector::Limit(sums[r][v], arguments.low, arguments.high), output + v * Vector::kLanes);
+      }
+    }
+    output += arguments.output_stride;
+  }
+}
+
+// Tiles of at most three vectors, none of which is much smaller than the others: a single vector leaves multipliers
+// waiting.
+template <typename Vector, int kRows>
+void Multiply(const MultiplyArguments& arguments) {
+  int64_t tiles = (arguments.vector_count + 2) / 3;
+  int64_t left = arguments.vector_count;
+  int64_t first = 0;
+  for (; tiles > 0; --tiles) {
+    const int64_t count = (left + tiles - 1) / tiles;
+    if (count == 3) {
+      MultiplyTile<Vector, kRows, 3>(arguments, first);
+    } else if (count == 2) {
+      MultiplyTile<Vector, kRows, 2>(arguments, first);
+    } else {
+      MultiplyTile<Vector, kRows, 1>(arguments, first);
+    }
+    first += count * Vector::kLanes;
+    left -= count;
+  }
+}
+
+template <typename Vector>
+inline Vector LoadUpTo(const float* address, int64_t count) {
+  return count >= Vector::kLanes ? Vector::Load(address) : Vector::LoadPartial(address, static_cast<int>(count));
+}
+
+template <typename Vector>
+inline void StoreUpTo(Vector x, float* address, int64_t count) {
+  if (count >= Vector::kLanes) {
+    Vector::Store(x, address);
+  } else {
+    Vector::StorePartial(x, address, static_cast<int>(count));
+  }
+}
+
+template <typename Vector>
+void Transpose(const float* input, int64_t rows, int64_t input_stride, int64_t columns, float* output,
+               int64_t output_stride) {
+  constexpr int kLanes = Vector::kLanes;
+  for (int64_t row = 0; row < rows; row += kLanes) {
+    for (int64_t column = 0; column < columns; column += kLanes) {
+      const float* source = input + row * input_stride + column;
+      float* target = output + column * output_stride + row;
+      Vector block[kLanes];
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        block[i] = row + i < rows ? LoadUpTo<Vector>(source + i * input_stride, columns - column) : Vector::Zero();
+      }
+      Vector::Transpose(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < kLanes; ++i) {
+        if (column + i < columns) StoreUpTo(block[i], target + i * output_stride, rows - row);
+      }
+    }
+  }
+}
+
+// The columns of a few planes: the greatest of the rows of a window, as pixels of kLanes channels.
+template <typename Vector>
+inline void PoolColumns(const PoolRowArguments& arguments, int64_t channel, float* columns) {
+  constexpr int kLanes = Vector::kLanes;
+  for (int64_t x = 0; x < arguments.width_in; x += kLanes) {
+    Vector block[kLanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) {
+      block[i] = Vector::Zero();
+      if (channel + i >= arguments.channels) continue;
+      const float* plane = arguments.map + (channel + i) * arguments.plane_stride + x;
+      const Vector multiplier = Vector::Repeat(arguments.multiplier[channel + i]);
+      const Vector addend = Vector::Repeat(arguments.addend[channel + i]);
+      Vector greatest = Vector::Repeat(-__builtin_inff());
+      for (int64_t row = 0; row < arguments.rows; ++row) {
+        const Vector y = Vector::Affine(Vector::Load(plane + row * arguments.row_stride), multiplier, addend);
+        greatest = Vector::Max(Vector::Limit(y, arguments.affine_low, arguments.affine_high), greatest);
+      }
+      block[i] = greatest;
+    }
+    Vector::Transpose(block);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) Vector::Store(block[i], columns + (x + i) * kLanes);
+  }
+}
+
+template <typename Vector>
+void PoolRow(const PoolRowArguments& arguments) {
+  constexpr int kLanes = Vector::kLanes;
+  alignas(64) float columns[kMaxPooledWidth * kLanes];
+  for (int64_t channel = 0; channel < arguments.channels; channel += kLanes) {
+    PoolColumns<Vector>(arguments, channel, columns);
+    for (int64_t x = 0; x < arguments.width_out; ++x) {
+      const int64_t left = x * arguments.stride - arguments.pad_left;
+      int64_t first = Larger(left, -arguments.border_left);
+      int64_t last = Smaller(left + arguments.filter_width, arguments.width_in + arguments.border_right);
+      const bool meets_border = arguments.rows_meet_border || first < 0 || last > arguments.width_in;
+      Vector greatest = Vector::Repeat(meets_border ? arguments.border_value : -__builtin_inff());
+      first = Larger(first, 0);
+      last = Smaller(last, arguments.width_in);
+      for (int64_t column = first; column < last; ++column) {
+        greatest = Vector::Max(Vector::Load(columns + column * kLanes), greatest);
+      }
+      StoreUpTo(Vector::Limit(greatest, arguments.low, arguments.high),
+                arguments.output + x * arguments.output_stride + channel, arguments.channels - channel);
+    }
+  }
+}
+
+// Fills in what these loops give, with the tile's rows.
+template <typename Vector, int kRows>
+constexpr void AddFloatTiles(Kernels& kernels) {
+  static_assert(kRows <= kMaxTileRows && Vector::kLanes <= kMaxLanes);
+  kernels.lanes = Vector::kLanes;
+  kernels.tile_rows = kRows;
+  kernels.multiply = Multiply<Vector, kRows>;
+  kernels.transpose = Transpose<Vector>;
+  kernels.pool_row = PoolRow<Vector>;
+}
+
+}  // namespace
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_KERNELS_FLOAT_TILES_H_
