@@ -13,11 +13,6 @@
 namespace larq_melius {
 namespace {
 
-int64_t NanosecondsSince(std::chrono::steady_clock::time_point start) {
-  const auto took = std::chrono::steady_clock::now() - start;
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
-}
-
 int64_t ElementBytes(Type type) { return type == Type::kFloat32 || type == Type::kInt32 ? 4 : 1; }
 
 // The maps of signs that only binary convolutions read, all in the same form: those are packed in that form at once.
@@ -69,7 +64,6 @@ std::unique_ptr<Executable> MakeExecutable(const Program& program, const Instruc
 
 CompiledProgram::CompiledProgram(Program program, const Kernels& kernels) : program_(std::move(program)) {
   MakeExecutables(kernels);
-  FindChains();
   AllocateMemory();
 }
 
@@ -81,16 +75,9 @@ void CompiledProgram::MakeExecutables(const Kernels& kernels) {
 }
 
 void CompiledProgram::AllocateMemory() {
-  // All that a chain uses is alive from its beginning to its end.
-  std::vector<int> begins, ends;
-  for (size_t i = 0; i < chain_end_.size(); ++i) {
-    const bool continues = i > 0 && chain_end_[i - 1] >= i;
-    begins.push_back(continues ? begins.back() : static_cast<int>(i));
-    ends.push_back(static_cast<int>(chain_end_[i]));
-  }
   // The buffers of the layout first, then the scratch memory of each instruction.
   std::vector<BufferRequest> requests;
-  const auto use = [&](int index, size_t at) {
+  const auto use = [&](int index, int at) {
     const Value& value = program_.values.at(index);
     if (value.external()) return;
     const size_t buffer = static_cast<size_t>(value.buffer);
@@ -106,18 +93,18 @@ void CompiledProgram::AllocateMemory() {
       bytes = elements * ElementBytes(value.type);
     }
     request.bytes = std::max(request.bytes, bytes);
-    request.first = request.first < 0 ? begins[at] : std::min(request.first, begins[at]);
-    request.last = std::max(request.last, ends[at]);
+    request.first = request.first < 0 ? at : std::min(request.first, at);
+    request.last = std::max(request.last, at);
   };
   for (size_t i = 0; i < program_.instructions.size(); ++i) {
     const Instruction& instruction = program_.instructions[i];
-    use(instruction.output, i);
-    for (const SignOutput& sign : instruction.signs) use(sign.output, i);
-    for (int input : instruction.inputs) use(input, i);
+    use(instruction.output, static_cast<int>(i));
+    for (const SignOutput& sign : instruction.signs) use(sign.output, static_cast<int>(i));
+    for (int input : instruction.inputs) use(input, static_cast<int>(i));
   }
   const size_t buffers = requests.size();
   for (size_t i = 0; i < executables_.size(); ++i) {
-    requests.push_back({executables_[i]->scratch_bytes(), begins[i], ends[i]});
+    requests.push_back({executables_[i]->scratch_bytes(), static_cast<int>(i), static_cast<int>(i)});
   }
   const MemoryPlan plan = PlanMemory(requests);
   memory_ = AlignedBuffer<uint8_t>(static_cast<size_t>(plan.bytes));
@@ -132,66 +119,22 @@ void CompiledProgram::AllocateMemory() {
   for (size_t i = 0; i < executables_.size(); ++i) scratch_.push_back(memory_.data() + plan.offsets[buffers + i]);
 }
 
-// Instructions that hand planes to one another are run a few rows at a time: what one writes is still in a near cache
-// as the next one reads it.
-void CompiledProgram::FindChains() {
-  const auto readers = [&](int value) {
-    return std::count_if(program_.instructions.begin(), program_.instructions.end(), [&](const Instruction& reader) {
-      return std::find(reader.inputs.begin(), reader.inputs.end(), value) != reader.inputs.end();
-    });
-  };
-  const auto hands_on = [&](size_t i) {
-    const Instruction& writer = program_.instructions[i];
-    const Instruction& reader = program_.instructions[i + 1];
-    const Value& value = program_.values.at(writer.output);
-    return executables_[i]->RunsByRows() && executables_[i + 1]->RunsByRows() && value.planes.used() &&
-           value.shape[0] == 1 && reader.inputs[0] == writer.output && readers(writer.output) == 1;
-  };
-  chain_end_.resize(executables_.size());
-  for (size_t i = executables_.size(); i-- > 0;) {
-    chain_end_[i] = i + 1 < executables_.size() && hands_on(i) ? chain_end_[i + 1] : i;
-  }
-}
-
-void CompiledProgram::RunChain(RunContext& context, size_t first, size_t last,
-                               std::vector<int64_t>& nanoseconds) const {
-  // Threads wait for one another after each step: the more there are, the fewer steps.
-  const int64_t step = context.threads() == 1 ? 4 : 8 * context.threads();
-  const int64_t height = program_.values.at(program_.instructions[last].output).shape[1];
-  std::vector<int64_t> done(last - first + 1, 0);
-  std::vector<int64_t> needed(done.size());
-  for (int64_t rows = std::min(step, height); done.back() < height; rows = std::min(rows + step, height)) {
-    needed.back() = rows;
-    for (size_t i = done.size() - 1; i > 0; --i) needed[i - 1] = executables_[first + i]->InputRows(needed[i]);
-    for (size_t i = 0; i < done.size(); ++i) {
-      context.SetScratch(scratch_[first + i]);
-      const auto start = std::chrono::steady_clock::now();
-      executables_[first + i]->RunRows(context, done[i], needed[i]);
-      nanoseconds[first + i] += NanosecondsSince(start);
-      done[i] = needed[i];
-    }
-  }
-}
-
 void CompiledProgram::Run(ThreadPool& pool, int threads, const std::map<int, void*>& external) {
   for (const auto& [index, data] : external) values_[static_cast<size_t>(index)] = data;
   RunContext context(pool, threads, values_);
-  std::vector<int64_t> nanoseconds(executables_.size(), 0);
   for (size_t i = 0; i < executables_.size(); ++i) {
     if (ElementCount(program_.values.at(program_.instructions[i].output).shape) == 0) continue;
-    if (chain_end_[i] > i) {
-      RunChain(context, i, chain_end_[i], nanoseconds);
-      i = chain_end_[i];
+    context.SetScratch(scratch_[i]);
+    if (least_nanoseconds_.empty()) {
+      executables_[i]->Run(context);
       continue;
     }
-    context.SetScratch(scratch_[i]);
     const auto start = std::chrono::steady_clock::now();
     executables_[i]->Run(context);
-    nanoseconds[i] = NanosecondsSince(start);
-  }
-  for (size_t i = 0; i < least_nanoseconds_.size(); ++i) {
+    const auto took = std::chrono::steady_clock::now() - start;
+    const int64_t nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
     int64_t& least = least_nanoseconds_[i];
-    least = least == 0 ? nanoseconds[i] : std::min(least, nanoseconds[i]);
+    least = least == 0 ? nanoseconds : std::min(least, nanoseconds);
   }
 }
 
@@ -218,7 +161,8 @@ std::string CompiledProgram::Dump() const {
     for (int input : instruction.inputs) inputs += (inputs.empty() ? "" : ", ") + describe(input);
     text += "  " + describe(instruction.output);
     for (const SignOutput& sign : instruction.signs) text += ", " + describe(sign.output);
-    text += std::string(" = ") + Name(instruction.kind) + "(" + inputs + ") [" + executables_[i]->Describe() + "]";
+    text += std::string(" = ") + Name(instruction.kind) + "(" + inputs + ") [" +
+            executables_[i]->Describe() + "]";
     if (!least_nanoseconds_.empty()) {
       char time[32];
       std::snprintf(time, sizeof(time), " %.3f ms", static_cast<double>(least_nanoseconds_[i]) * 1e-6);

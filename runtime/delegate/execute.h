@@ -52,11 +52,6 @@ class Executable {
  public:
   virtual ~Executable() = default;
   virtual void Run(const RunContext& context) const = 0;
-  // Some can compute a few rows of the output at a time, in order, if there is one image: the rows [begin, end), after
-  // all before them, from the first InputRows(end) rows of the input.
-  virtual bool RunsByRows() const { return false; }
-  virtual int64_t InputRows(int64_t rows) const { return rows; }
-  virtual void RunRows(const RunContext& /*context*/, int64_t /*begin*/, int64_t /*end*/) const {}
   // Memory it needs while it runs.
   virtual int64_t scratch_bytes() const { return 0; }
   // Kernel and layout, for the dump.
@@ -84,15 +79,11 @@ class CompiledProgram {
  private:
   void MakeExecutables(const Kernels& kernels);
   void AllocateMemory();
-  void FindChains();
-  void RunChain(RunContext& context, size_t first, size_t last, std::vector<int64_t>& nanoseconds) const;
 
   Program program_;
   std::map<int, PackedMap> maps_;  // of values that are packed maps
   std::vector<std::unique_ptr<Executable>> executables_;
   AlignedBuffer<uint8_t> memory_;
-  // Of each instruction, the last one of the chain that it begins: itself where it is none.
-  std::vector<size_t> chain_end_;
   std::vector<void*> scratch_;              // of each executable
   std::vector<void*> values_;               // by their index
   std::vector<int64_t> least_nanoseconds_;  // of each instruction; empty unless measured, 0 before the first run

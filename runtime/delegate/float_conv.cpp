@@ -47,14 +47,13 @@ class Source {
     return context.value<const float>(map_.index) + image * image_floats();
   }
 
-  // Makes rows of an image's planes in scratch memory.
-  void Pack(const RunContext& context, const Kernels& kernels, int64_t image, int64_t first, int64_t last,
-            int64_t pad_top) const {
+  // Makes an image's planes in scratch memory.
+  void Pack(const RunContext& context, const Kernels& kernels, int64_t image, int64_t pad_top) const {
     const float* input =
         context.value<const float>(map_.index) + image * map_.shape[1] * map_.shape[2] * map_.pixel_stride;
     float* planes = context.scratch<float>();
-    context.Parallel(last - first, kRowGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t row = first + begin; row < first + end; ++row) {
+    context.Parallel(planes_.height, kRowGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
         const int64_t y = row - pad_top;
         const bool inside = y >= 0 && y < map_.shape[1];
         const float* pixels = inside ? input + y * map_.shape[2] * map_.pixel_stride : nullptr;
@@ -115,7 +114,6 @@ class Conv : public Executable {
         source_(program, instruction),
         pad_top_(instruction.window.pad_top),
         stride_height_(instruction.options.stride_height),
-        filter_extent_((instruction.float_conv->filter_height - 1) * instruction.options.dilation_height + 1),
         groups_(instruction.groups),
         range_(RangeOf(instruction.options.activation)) {
     const ConvConstants& conv = *instruction.float_conv;
@@ -150,16 +148,7 @@ class Conv : public Executable {
   }
 
   void Run(const RunContext& context) const override {
-    for (int64_t image = 0; image < in_.shape[0]; ++image) RunImageRows(context, image, 0, out_.shape[1]);
-  }
-
-  bool RunsByRows() const override { return in_.shape[0] == 1; }
-  int64_t InputRows(int64_t rows) const override {
-    if (rows == out_.shape[1]) return in_.shape[1];
-    return std::max<int64_t>(0, std::min(RowsOfFilters(rows) - pad_top_, in_.shape[1]));
-  }
-  void RunRows(const RunContext& context, int64_t begin, int64_t end) const override {
-    RunImageRows(context, 0, begin, end);
+    for (int64_t image = 0; image < in_.shape[0]; ++image) RunImage(context, image);
   }
 
   int64_t scratch_bytes() const override { return source_.scratch_bytes(); }
@@ -170,15 +159,10 @@ class Conv : public Executable {
   }
 
  private:
-  // Rows that the filter meets as it computes the first `rows` of the output, those of the border included.
-  int64_t RowsOfFilters(int64_t rows) const { return rows == 0 ? 0 : (rows - 1) * stride_height_ + filter_extent_; }
-
-  void RunImageRows(const RunContext& context, int64_t image, int64_t begin, int64_t end) const {
-    if (source_.packs()) {
-      source_.Pack(context, kernels_, image, RowsOfFilters(begin), RowsOfFilters(end), pad_top_);
-    }
-    context.Parallel(end - begin, kRowGrain,
-                     [&](int64_t first, int64_t last) { ComputeRows(context, image, begin + first, begin + last); });
+  void RunImage(const RunContext& context, int64_t image) const {
+    if (source_.packs()) source_.Pack(context, kernels_, image, pad_top_);
+    context.Parallel(out_.shape[1], kRowGrain,
+                     [&](int64_t begin, int64_t end) { ComputeRows(context, image, begin, end); });
   }
 
   // One block of channels after the other: a few rows of the planes that it reads stay in the nearest cache.
@@ -248,7 +232,6 @@ class Conv : public Executable {
   Source source_;
   int64_t pad_top_;
   int64_t stride_height_;
-  int64_t filter_extent_;
   int64_t groups_;
   int64_t group_channels_in_ = 0;
   int64_t group_channels_out_ = 0;

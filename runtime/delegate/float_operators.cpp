@@ -174,17 +174,9 @@ class MaxPool : public FloatExecutable {
         ones_(static_cast<size_t>(in_.channels()), 1.0f),
         zeros_(static_cast<size_t>(in_.channels()), -0.0f) {}
 
-  void Run(const RunContext& context) const override { RunRows(context, 0, out_.shape[0] * out_.shape[1]); }
-
-  bool RunsByRows() const override { return in_.shape[0] == 1; }
-  int64_t InputRows(int64_t rows) const override {
-    if (rows == out_.shape[1]) return in_.shape[1];
-    const int64_t met = (rows - 1) * instruction_.options.stride_height + instruction_.options.filter_height;
-    return std::max<int64_t>(0, std::min(met - instruction_.window.pad_top, in_.shape[1]));
-  }
-  void RunRows(const RunContext& context, int64_t first, int64_t last) const override {
-    context.Parallel(last - first, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t row = first + begin; row < first + end; ++row) {
+  void Run(const RunContext& context) const override {
+    context.Parallel(out_.shape[0] * out_.shape[1], 1, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
         if (in_.planes.used()) {
           ComputeRow(context, row);
         } else {
