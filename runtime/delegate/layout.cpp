@@ -111,6 +111,7 @@ class Sharing {
       const struct Place first = places_.at(parts_.at(output)[0]);
       places_[output] = first;
     }
+    for (const Instruction& instruction : program_.instructions) PlaceOverInput(instruction);
     return free;
   }
 
@@ -166,6 +167,26 @@ class Sharing {
     int64_t& width = widths_[static_cast<size_t>(base.buffer)];
     width = std::max(width, offset);
     return true;
+  }
+
+  // What is computed element by element needs no memory of its own if nothing else reads the input any more.
+  void PlaceOverInput(const Instruction& instruction) {
+    const int output = instruction.output;
+    if (program_.values.at(output).external() || places_.count(output) != 0) return;
+    for (int input : instruction.inputs) {
+      const Value& value = program_.values.at(input);
+      if (value.external() || value.shape != program_.values.at(output).shape || !Overwrites(output, input)) continue;
+      if (places_.count(input) == 0) {
+        places_[input] = {buffers(), 0};
+        occupants_.push_back({input});
+        widths_.push_back(Channels(input));
+      }
+      const struct Place place = places_.at(input);
+      if (!IsFree(place.buffer, place.offset, output)) continue;
+      places_[output] = place;
+      occupants_[static_cast<size_t>(place.buffer)].push_back(output);
+      return;
+    }
   }
 
   bool SamePixels(int a, int b) const {

@@ -75,6 +75,23 @@ void TestStageOfMeliusNetIsOneBuffer() {
   }
 }
 
+// A convolution that is added to a map, the map's last reader, overwrites it.
+void TestSumsAreInPlace() {
+  for (const bool read_again : {false, true}) {
+    Builder b;
+    const int input = b.Map(64);
+    b.program.values[input].external_input = true;
+    const int map = b.Add(InstructionKind::kBinaryConv, {input}, 64);
+    const int signs = b.Add(InstructionKind::kPack, {map}, 64);
+    const int sum = b.Add(InstructionKind::kBinaryConv, {signs, map}, 64);
+    const int end = b.Add(InstructionKind::kAdd, {sum, read_again ? map : sum}, 64);
+    b.program.values[end].external_output = true;
+    AssignLayout(b.program, true);
+    CHECK((b.value(sum).buffer == b.value(map).buffer) == !read_again);
+    CHECK(b.value(sum).buffer != b.value(signs).buffer && b.value(sum).pixel_stride == 64);
+  }
+}
+
 void TestWithoutSharingNothingChanges() {
   Builder b;
   const int x = b.Map(8);
@@ -239,6 +256,7 @@ void TestRandomGraphsReadWhatWasWritten() {
 
 int main() {
   TestStageOfMeliusNetIsOneBuffer();
+  TestSumsAreInPlace();
   TestWithoutSharingNothingChanges();
   TestMapsOfAStemArePlanes();
   TestWhatOthersReadIsNotPlanes();
