@@ -56,6 +56,10 @@ std::unique_ptr<Executable> MakeExecutable(const Program& program, const Instruc
     case InstructionKind::kPad: return MakePad(program, instruction);
     case InstructionKind::kMaxPool: return MakeMaxPool(program, instruction, kernels);
     case InstructionKind::kConv: return MakeConv(program, instruction, kernels);
+    case InstructionKind::kReshape: return MakeReshape(program, instruction);
+    case InstructionKind::kTranspose: return MakeTranspose(program, instruction, kernels);
+    case InstructionKind::kShuffle: return MakeShuffle(program, instruction, kernels);
+    case InstructionKind::kPointwiseConv: return MakePointwiseConv(program, instruction, kernels);
   }
   throw Error("an instruction is unknown");
 }

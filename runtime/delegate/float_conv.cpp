@@ -7,6 +7,11 @@
 namespace larq_melius {
 namespace {
 
+// Input channels of a 1x1 convolution that are packed together, so that they stay in the nearest cache.
+constexpr int64_t kTermBlock = 160;
+// Pixels that are, at most; a multiple of kMaxLanes.
+constexpr int64_t kPixelBlock = 48;
+
 // Rows of the output that a thread takes at a time.
 constexpr int64_t kRowGrain = 8;
 
@@ -245,7 +250,147 @@ class Conv : public Executable {
   AlignedBuffer<float> bias_;     // [block][tile_rows]
 };
 
+// A 1x1 convolution, for which the pixels of all images are one list.
+class PointwiseConv : public Executable {
+ public:
+  PointwiseConv(const Program& program, const Instruction& instruction, const Kernels& kernels)
+      : kernels_(kernels),
+        in_(program, instruction.inputs[0]),
+        out_(program, instruction.output),
+        groups_(instruction.groups),
+        group_channels_in_(instruction.float_conv->group_channels_in),
+        group_channels_out_(instruction.float_conv->channels_out / groups_),
+        range_(RangeOf(instruction.options.activation)) {
+    const ConvConstants& conv = *instruction.float_conv;
+    const int64_t vectors = DivideRoundingUp(group_channels_out_, kernels.lanes);
+    int64_t done = 0;
+    // As even as can be: single vectors are slow.
+    for (int64_t left = DivideRoundingUp(vectors, kPanelVectors); left > 0; --left) {
+      panels_.push_back({done * kernels.lanes, DivideRoundingUp(vectors - done, left)});
+      done += panels_.back().vectors;
+    }
+    group_lanes_ = vectors * kernels.lanes;
+    weights_ = AlignedBuffer<float>(static_cast<size_t>(CheckedProduct(groups_ * group_lanes_, group_channels_in_)));
+    bias_ = AlignedBuffer<float>(static_cast<size_t>(groups_ * group_lanes_));
+    for (int64_t group = 0; group < groups_; ++group) {
+      for (const Panel& panel : panels_) {
+        const int64_t width = panel.vectors * kernels.lanes;
+        float* weights = weights_.data() + (group * group_lanes_ + panel.channel) * group_channels_in_;
+        for (int64_t i = 0; i < std::min(width, group_channels_out_ - panel.channel); ++i) {
+          const int64_t channel = group * group_channels_out_ + panel.channel + i;
+          const float* filter = conv.filter.data() + channel * group_channels_in_;
+          for (int64_t term = 0; term < group_channels_in_; ++term) weights[term * width + i] = filter[term];
+          bias_[static_cast<size_t>(group * group_lanes_ + panel.channel + i)] =
+              conv.bias[static_cast<size_t>(channel)];
+        }
+      }
+    }
+    for (int64_t count = 1; count <= kPanelVectors; ++count) {
+      for (int64_t term = 0; term < kTermBlock; ++term) {
+        offsets_[count - 1].push_back(term * count * kernels.lanes);
+      }
+    }
+  }
+
+  void Run(const RunContext& context) const override {
+    // Small maps in smaller parts, so that there is one for each of a few threads.
+    const int64_t part = DivideRoundingUp(DivideRoundingUp(out_.pixels(), 8), kMaxLanes) * kMaxLanes;
+    context.Parallel(out_.pixels(), std::min(part, kPixelBlock),
+                     [&](int64_t begin, int64_t end) { ComputePixels(context, begin, end); });
+  }
+
+  std::string Describe() const override {
+    return std::string(kernels_.name) + ", " + std::to_string(groups_) + (groups_ == 1 ? " group, " : " groups, ") +
+           "channels of " + std::to_string(in_.pixel_stride) + " to " + std::to_string(out_.pixel_stride);
+  }
+
+ private:
+  // Vectors of a tile.
+  static constexpr int64_t kPanelVectors = 3;
+
+  // Some output channels of each group.
+  struct Panel {
+    int64_t channel;
+    int64_t vectors;
+  };
+
+  void ComputePixels(const RunContext& context, int64_t begin, int64_t end) const {
+    alignas(kAlignment) float packed[kTermBlock * kPixelBlock];
+    const float* input = context.value<const float>(in_.index) + begin * in_.pixel_stride;
+    float* output = context.value<float>(out_.index) + begin * out_.pixel_stride;
+    for (int64_t group = 0; group < groups_; ++group) {
+      for (int64_t term = 0; term < group_channels_in_; term += kTermBlock) {
+        const int64_t terms = std::min(kTermBlock, group_channels_in_ - term);
+        kernels_.transpose(input + group * group_channels_in_ + term, end - begin, in_.pixel_stride, terms, packed,
+                           kPixelBlock);
+        for (const Panel& panel : panels_) {
+          for (int64_t pixel = 0; pixel < end - begin; pixel += kernels_.tile_rows) {
+            MultiplyArguments arguments = {};
+            arguments.terms = terms;
+            arguments.scalars = packed + pixel;
+            arguments.scalar_stride = kPixelBlock;
+            arguments.rows = std::min<int64_t>(kernels_.tile_rows, end - begin - pixel);
+            arguments.output = output + pixel * out_.pixel_stride + group * group_channels_out_ + panel.channel;
+            arguments.output_stride = out_.pixel_stride;
+            Multiply(arguments, group, panel, term);
+          }
+        }
+      }
+    }
+  }
+
+  void Multiply(MultiplyArguments& arguments, int64_t group, const Panel& panel, int64_t first_term) const {
+    const int64_t width = panel.vectors * kernels_.lanes;
+    const bool is_last = first_term + arguments.terms == group_channels_in_;
+    const int64_t lane = group * group_lanes_ + panel.channel;
+    arguments.vectors = weights_.data() + lane * group_channels_in_ + first_term * width;
+    arguments.offsets = offsets_[panel.vectors - 1].data();
+    arguments.vector_count = panel.vectors;
+    arguments.lane_bias = first_term == 0 ? bias_.data() + lane : nullptr;
+    arguments.low = is_last ? range_.low : Range().low;
+    arguments.high = is_last ? range_.high : Range().high;
+    const int64_t channels = std::min(width, group_channels_out_ - panel.channel);
+    if (channels == width) {
+      kernels_.multiply(arguments);
+      return;
+    }
+    // Behind these channels are others.
+    float tile[kMaxTileRows * kPanelVectors * kMaxLanes];
+    float* output = arguments.output;
+    const int64_t stride = arguments.output_stride;
+    arguments.output = tile;
+    arguments.output_stride = width;
+    for (int64_t row = 0; row < arguments.rows; ++row) {
+      std::copy(output + row * stride, output + row * stride + channels, tile + row * width);
+      std::fill(tile + row * width + channels, tile + (row + 1) * width, 0.0f);
+    }
+    kernels_.multiply(arguments);
+    for (int64_t row = 0; row < arguments.rows; ++row) {
+      std::copy(tile + row * width, tile + row * width + channels, output + row * stride);
+    }
+  }
+
+  const Kernels& kernels_;
+  Map in_;
+  Map out_;
+  int64_t groups_;
+  int64_t group_channels_in_;
+  int64_t group_channels_out_;
+  // The latter in whole vectors.
+  int64_t group_lanes_ = 0;
+  Range range_;
+  std::vector<Panel> panels_;
+  std::vector<int64_t> offsets_[kPanelVectors];  // of the terms in panels of one vector, of two, of three
+  AlignedBuffer<float> weights_;                 // [group][panel][term][lane]
+  AlignedBuffer<float> bias_;                    // [group][lane]
+};
+
 }  // namespace
+
+std::unique_ptr<Executable> MakePointwiseConv(const Program& program, const Instruction& instruction,
+                                              const Kernels& kernels) {
+  return std::make_unique<PointwiseConv>(program, instruction, kernels);
+}
 
 std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels) {
   return std::make_unique<Conv>(program, instruction, kernels);

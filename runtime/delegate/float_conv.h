@@ -11,6 +11,10 @@ namespace larq_melius {
 // For few channels a group: the lanes of vectors are neighboring pixels. Maps that are not planes are made such.
 std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels);
 
+// For 1x1: the lanes of vectors are output channels.
+std::unique_ptr<Executable> MakePointwiseConv(const Program& program, const Instruction& instruction,
+                                              const Kernels& kernels);
+
 }  // namespace larq_melius
 
 #endif  // LARQ_MELIUS_DELEGATE_FLOAT_CONV_H_

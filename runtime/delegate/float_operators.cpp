@@ -267,7 +267,117 @@ class MaxPool : public FloatExecutable {
   std::vector<float> zeros_;
 };
 
+// A copy: pixels of a map may have channels of others behind them, rows of other shapes have not.
+class Reshape : public Executable {
+ public:
+  Reshape(const Program& program, const Instruction& instruction)
+      : in_(instruction.inputs[0]),
+        out_(instruction.output),
+        row_(std::min(program.values.at(in_).shape.back(), program.values.at(out_).shape.back())),
+        in_rows_(Rows(program.values.at(in_))),
+        out_rows_(Rows(program.values.at(out_))) {}
+
+  void Run(const RunContext& context) const override {
+    const float* input = context.value<const float>(in_);
+    float* output = context.value<float>(out_);
+    context.Parallel(in_rows_.count * in_rows_.size / row_, kPixelGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        std::memcpy(output + out_rows_.Offset(i * row_), input + in_rows_.Offset(i * row_),
+                    static_cast<size_t>(row_) * sizeof(float));
+      }
+    });
+  }
+
+  std::string Describe() const override { return "copy"; }
+
+ private:
+  struct RowsOfValue {
+    int64_t count;
+    int64_t size;
+    int64_t stride;
+    int64_t Offset(int64_t element) const { return element / size * stride + element % size; }
+  };
+
+  static RowsOfValue Rows(const Value& value) {
+    return {ElementCount(value.shape) / value.shape.back(), value.shape.back(), value.pixel_stride};
+  }
+
+  int in_;
+  int out_;
+  // Elements that are together in both.
+  int64_t row_;
+  RowsOfValue in_rows_;
+  RowsOfValue out_rows_;
+};
+
+class Transpose : public Executable {
+ public:
+  Transpose(const Program& program, const Instruction& instruction, const Kernels& kernels)
+      : kernels_(kernels),
+        in_(instruction.inputs[0]),
+        out_(instruction.output),
+        shape_(program.values.at(in_).shape),
+        in_stride_(program.values.at(in_).pixel_stride),
+        out_stride_(program.values.at(out_).pixel_stride) {}
+
+  void Run(const RunContext& context) const override {
+    const float* input = context.value<const float>(in_);
+    float* output = context.value<float>(out_);
+    context.Parallel(shape_[0], kPixelGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        kernels_.transpose(input + i * shape_[1] * in_stride_, shape_[1], in_stride_, shape_[2],
+                           output + i * shape_[2] * out_stride_, out_stride_);
+      }
+    });
+  }
+
+  std::string Describe() const override { return kernels_.name; }
+
+ private:
+  const Kernels& kernels_;
+  int in_;
+  int out_;
+  Shape shape_;
+  int64_t in_stride_;
+  int64_t out_stride_;
+};
+
+class Shuffle : public FloatExecutable {
+ public:
+  Shuffle(const Program& program, const Instruction& instruction, const Kernels& kernels)
+      : FloatExecutable(program, instruction), kernels_(kernels), groups_(instruction.shuffled_groups) {}
+
+  void Run(const RunContext& context) const override {
+    const float* input = Input(context);
+    float* output = Output(context);
+    const int64_t size = in_.channels() / groups_;
+    context.Parallel(out_.pixels(), kPixelGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        kernels_.transpose(input + i * in_.pixel_stride, groups_, size, size, output + i * out_.pixel_stride, groups_);
+      }
+    });
+  }
+
+ private:
+  const Kernels& kernels_;
+  int64_t groups_;
+};
+
 }  // namespace
+
+std::unique_ptr<Executable> MakeReshape(const Program& program, const Instruction& instruction) {
+  return std::make_unique<Reshape>(program, instruction);
+}
+
+std::unique_ptr<Executable> MakeTranspose(const Program& program, const Instruction& instruction,
+                                          const Kernels& kernels) {
+  return std::make_unique<Transpose>(program, instruction, kernels);
+}
+
+std::unique_ptr<Executable> MakeShuffle(const Program& program, const Instruction& instruction,
+                                        const Kernels& kernels) {
+  return std::make_unique<Shuffle>(program, instruction, kernels);
+}
 
 std::unique_ptr<Executable> MakeAffine(const Program& program, const Instruction& instruction, const Kernels& kernels) {
   return std::make_unique<Affine>(program, instruction, kernels);

@@ -13,6 +13,10 @@ std::unique_ptr<Executable> MakeAdd(const Program& program, const Instruction& i
 std::unique_ptr<Executable> MakeConcatenate(const Program& program, const Instruction& instruction);
 std::unique_ptr<Executable> MakePad(const Program& program, const Instruction& instruction);
 std::unique_ptr<Executable> MakeMaxPool(const Program& program, const Instruction& instruction, const Kernels& kernels);
+std::unique_ptr<Executable> MakeReshape(const Program& program, const Instruction& instruction);
+std::unique_ptr<Executable> MakeTranspose(const Program& program, const Instruction& instruction,
+                                          const Kernels& kernels);
+std::unique_ptr<Executable> MakeShuffle(const Program& program, const Instruction& instruction, const Kernels& kernels);
 
 }  // namespace larq_melius
 

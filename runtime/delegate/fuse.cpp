@@ -65,6 +65,16 @@ Instruction* Producer(Program& program, int value) {
   return nullptr;
 }
 
+// Removes the instructions that make these values, and the values.
+void Remove(Program& program, const std::vector<int>& values) {
+  const auto is_gone = [&](const Instruction& instruction) {
+    return std::find(values.begin(), values.end(), instruction.output) != values.end();
+  };
+  program.instructions.erase(std::remove_if(program.instructions.begin(), program.instructions.end(), is_gone),
+                             program.instructions.end());
+  for (int index : values) program.values.erase(index);
+}
+
 // Calls `fuse(consumer, producer)` for every instruction whose first input another one makes for it alone. Where it
 // returns true, the producer has become a part of the consumer.
 template <typename Function>
@@ -78,12 +88,7 @@ void FuseIntoConsumers(Program& program, const Function& fuse) {
     gone.push_back(producer->output);
     consumer.inputs[0] = producer->inputs[0];
   }
-  const auto is_gone = [&](const Instruction& instruction) {
-    return std::find(gone.begin(), gone.end(), instruction.output) != gone.end();
-  };
-  program.instructions.erase(std::remove_if(program.instructions.begin(), program.instructions.end(), is_gone),
-                             program.instructions.end());
-  for (int index : gone) program.values.erase(index);
+  Remove(program, gone);
 }
 
 bool HasBorder(const Instruction& instruction) {
@@ -162,6 +167,24 @@ bool OnlyPlainConvsRead(const Program& program, int value) {
   return true;
 }
 
+// A channel shuffle as converters write it: channels as groups of them, transposed, and as channels again.
+void FuseShuffles(Program& program) {
+  const Uses uses(program);
+  std::vector<int> gone;
+  for (Instruction& last : program.instructions) {
+    if (last.kind != InstructionKind::kReshape || last.target.size() != 4 || !uses.Once(last.inputs[0])) continue;
+    const Instruction* transpose = Producer(program, last.inputs[0]);
+    if (transpose == nullptr || transpose->kind != InstructionKind::kTranspose) continue;
+    const Instruction* first = Producer(program, transpose->inputs[0]);
+    if (first == nullptr || first->kind != InstructionKind::kReshape || !uses.Once(first->output)) continue;
+    gone.insert(gone.end(), {first->output, transpose->output});
+    last.kind = InstructionKind::kShuffle;
+    last.shuffled_groups = first->target[1];
+    last.inputs = first->inputs;
+  }
+  Remove(program, gone);
+}
+
 // The zeros that a padding adds before a map's channels, to a map of the same channels that ends with as many as it:
 // concatenate(a, b) + pad(y) becomes concatenate(a, b + y). What is added to `a` could at most make +0 of -0, which are
 // equal, and neither of which is negative.
@@ -224,12 +247,7 @@ void FuseAdditionsIntoBinaryConvs(Program& program) {
       break;
     }
   }
-  const auto is_gone = [&](const Instruction& instruction) {
-    return std::find(gone.begin(), gone.end(), instruction.output) != gone.end();
-  };
-  program.instructions.erase(std::remove_if(program.instructions.begin(), program.instructions.end(), is_gone),
-                             program.instructions.end());
-  for (int index : gone) program.values.erase(index);
+  Remove(program, gone);
 }
 
 }  // namespace
@@ -254,6 +272,7 @@ void Fuse(Program& program) {
   FuseIntoConsumers(program, AffineIntoPack);
   FuseIntoConsumers(program, BorderIntoMaxPool);
   FuseIntoConsumers(program, BorderIntoConv);
+  FuseShuffles(program);
   FuseIntoConsumers(program, AffineIntoMaxPool);
   FuseIntoConsumers(program, [&](Instruction& pack, const Instruction& pad) {
     return pack.kind == InstructionKind::kPack && OnlyPlainConvsRead(program, pack.output) && BorderIntoPack(pack, pad);

@@ -174,6 +174,8 @@ bool FitsArity(Operator op, size_t inputs) {
     case Operator::kMultiply:
     case Operator::kAdd: return inputs == 2;
     case Operator::kPad: return inputs == 2 || inputs == 3;
+    case Operator::kReshape:
+    case Operator::kTranspose: return inputs == 2;
     case Operator::kConv: return inputs == 3;
     case Operator::kConcatenate: return inputs >= 1;
     default: return inputs == 1;
@@ -223,6 +225,8 @@ const char* Name(Operator op) {
     case Operator::kPad: return "PAD";
     case Operator::kMaxPool: return "MAX_POOL_2D";
     case Operator::kConv: return "CONV_2D";
+    case Operator::kReshape: return "RESHAPE";
+    case Operator::kTranspose: return "TRANSPOSE";
     case Operator::kOther: break;
   }
   return "another operator";
@@ -248,6 +252,8 @@ Operator RecognizeOperator(const TfLiteRegistration& registration) {
     case kTfLiteBuiltinPadv2: return Operator::kPad;
     case kTfLiteBuiltinMaxPool2d: return Operator::kMaxPool;
     case kTfLiteBuiltinConv2d: return Operator::kConv;
+    case kTfLiteBuiltinReshape: return Operator::kReshape;
+    case kTfLiteBuiltinTranspose: return Operator::kTranspose;
     case kTfLiteBuiltinCustom: break;
     default: return Operator::kOther;
   }

@@ -28,6 +28,8 @@ enum class Operator {
   kPad,
   kMaxPool,
   kConv,
+  kReshape,
+  kTranspose,
   kOther,
 };
 

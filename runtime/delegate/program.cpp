@@ -99,9 +99,45 @@ void LowerPad(const Graph& graph, const Node& node, Instruction& instruction) {
     instruction.border_value = FloatConstant(graph.tensor(node.inputs[2]), 1, "PAD: the value")[0];
 }
 
+void RequireFloats(const Node& node, const Tensor& tensor) {
+  RequireType(node, "input", tensor.type, {Type::kFloat32});
+  Require(tensor.constant == nullptr && ElementCount(tensor.shape) > 0, std::string(Name(node.op)) + ": not a map");
+}
+
+// Channels to groups of them, or back: what a channel shuffle is made of.
+void LowerReshape(const Graph& graph, const Node& node, Instruction& instruction) {
+  instruction.kind = InstructionKind::kReshape;
+  RequireFloats(node, graph.tensor(node.inputs[0]));
+  const Shape& in = graph.tensor(node.inputs[0]).shape;
+  const Tensor& target = graph.tensor(node.inputs[1]);
+  Require(target.shape.size() == 1 && target.shape[0] + static_cast<int64_t>(in.size()) == 7,
+          "RESHAPE: not of channels to groups of them, or back");
+  const std::vector<int32_t> sizes = IntConstant(target, target.shape[0], "RESHAPE: the shape");
+  instruction.target.assign(sizes.begin(), sizes.end());
+  int64_t unknown = 0;
+  for (int64_t size : instruction.target) {
+    Require(size >= -1 && size != 0, "RESHAPE: a size is out of range");
+    unknown += size == -1 ? 1 : 0;
+  }
+  Require(unknown <= 1, "RESHAPE: several sizes are unknown");
+  const bool splits = in.size() == 4;
+  const Shape& groups = splits ? instruction.target : in;
+  const int64_t channels = splits ? in[3] : instruction.target[3];
+  Require(groups[1] > 0 && groups[2] > 0 && CheckedProduct(groups[1], groups[2]) == channels,
+          "RESHAPE: not of channels to groups of them, or back");
+}
+
+void LowerTranspose(const Graph& graph, const Node& node, Instruction& instruction) {
+  instruction.kind = InstructionKind::kTranspose;
+  RequireFloats(node, graph.tensor(node.inputs[0]));
+  const std::vector<int32_t> order = IntConstant(graph.tensor(node.inputs[1]), 3, "TRANSPOSE: the order");
+  Require(graph.tensor(node.inputs[0]).shape.size() == 3 && order == std::vector<int32_t>{0, 2, 1},
+          "TRANSPOSE: not of the last two of three dimensions");
+}
+
 bool IsWindow(int64_t size) { return size >= 2 && size <= 11; }
 
-// Convolutions of few channels, in groups or of an image: what runtimes are slow at.
+// Convolutions of few channels, in groups or of an image, which runtimes are slow at, and of single pixels.
 void LowerConv(const Graph& graph, const Node& node, Instruction& instruction) {
   instruction.kind = InstructionKind::kConv;
   const Tensor& input = graph.tensor(node.inputs[0]);
@@ -116,10 +152,19 @@ void LowerConv(const Graph& graph, const Node& node, Instruction& instruction) {
   const int64_t groups = input.shape[3] / constants->group_channels_in;
   Require(groups * constants->group_channels_in == input.shape[3] && constants->channels_out % groups == 0,
           "CONV_2D: the filter does not fit the input");
-  const bool few_channels = groups > 1 ? constants->group_channels_in <= 16 : input.shape[3] <= 4;
-  Require(few_channels && constants->channels_out / groups % 4 == 0 && IsWindow(constants->filter_height) &&
-              IsWindow(constants->filter_width) && node.options.stride_width <= 4,
-          "CONV_2D: the runtime is as good at it");
+  const int64_t group_channels_out = constants->channels_out / groups;
+  if (constants->filter_height == 1 && constants->filter_width == 1) {
+    instruction.kind = InstructionKind::kPointwiseConv;
+    Require(node.options.stride_height == 1 && node.options.stride_width == 1 && group_channels_out >= 16 &&
+                constants->group_channels_in >= 16,
+            "CONV_2D: the runtime is as good at it");
+  } else {
+    const bool few_channels = groups > 1 ? constants->group_channels_in <= 16 : input.shape[3] <= 4;
+    Require(few_channels && group_channels_out % 4 == 0 && IsWindow(constants->filter_height) &&
+                IsWindow(constants->filter_width) && node.options.stride_width <= 4 &&
+                node.options.dilation_height <= 16 && node.options.dilation_width <= 16,
+            "CONV_2D: the runtime is as good at it");
+  }
   constants->filter = FloatConstant(filter, ElementCount(filter.shape), "CONV_2D: the filter");
   if (node.inputs[2] == kTfLiteOptionalTensor) {
     constants->bias.assign(static_cast<size_t>(constants->channels_out), 0.0f);
@@ -172,9 +217,15 @@ Instruction LowerNode(const Graph& graph, const Node& node) {
       RequireMap(node, input);
       break;
     case Operator::kConv: LowerConv(graph, node, instruction); break;
+    case Operator::kReshape: LowerReshape(graph, node, instruction); break;
+    case Operator::kTranspose: LowerTranspose(graph, node, instruction); break;
     case Operator::kOther: throw Error("an operator is unknown");
   }
-  if (!IsLceOperator(node.op)) RequireMap(node, output);
+  if (instruction.kind == InstructionKind::kReshape || instruction.kind == InstructionKind::kTranspose) {
+    RequireFloats(node, output);
+  } else if (!IsLceOperator(node.op)) {
+    RequireMap(node, output);
+  }
   if (output.type == Type::kInt8) {
     Require(output.scale > 0, std::string(Name(node.op)) + ": the int8 output is not quantized");
   }
@@ -248,6 +299,7 @@ void InferFloatMap(const Program& program, Instruction& instruction, Value& outp
                                        instruction.options, instruction.border);
       break;
     case InstructionKind::kConv:
+    case InstructionKind::kPointwiseConv:
       Require(in[3] == instruction.groups * instruction.float_conv->group_channels_in,
               name + ": the filter does not fit the input");
       instruction.window = PlaceWindow(in, instruction.float_conv->filter_height, instruction.float_conv->filter_width,
@@ -256,10 +308,21 @@ void InferFloatMap(const Program& program, Instruction& instruction, Value& outp
       break;
     default: break;
   }
-  if (instruction.kind == InstructionKind::kMaxPool || instruction.kind == InstructionKind::kConv) {
+  if (instruction.kind == InstructionKind::kMaxPool || instruction.kind == InstructionKind::kConv ||
+      instruction.kind == InstructionKind::kPointwiseConv) {
     output.shape[1] = instruction.window.out_height;
     output.shape[2] = instruction.window.out_width;
   }
+}
+
+Shape ResolveShape(const Shape& in, const Shape& target) {
+  Shape shape = target;
+  int64_t known = 1;
+  for (int64_t size : target) known = size < 0 ? known : CheckedProduct(known, size);
+  for (int64_t& size : shape) size = size < 0 && known > 0 ? ElementCount(in) / known : size;
+  Require(std::count(shape.begin(), shape.end(), -1) == 0 && ElementCount(shape) == ElementCount(in),
+          "RESHAPE: the elements do not fit the shape");
+  return shape;
 }
 
 void InferShape(Program& program, Instruction& instruction) {
@@ -283,7 +346,18 @@ void InferShape(Program& program, Instruction& instruction) {
     case InstructionKind::kConcatenate:
     case InstructionKind::kPad:
     case InstructionKind::kMaxPool:
-    case InstructionKind::kConv: InferFloatMap(program, instruction, output); break;
+    case InstructionKind::kConv:
+    case InstructionKind::kPointwiseConv: InferFloatMap(program, instruction, output); break;
+    case InstructionKind::kReshape: output.shape = ResolveShape(in, instruction.target); break;
+    case InstructionKind::kTranspose:
+      Require(in.size() == 3, "TRANSPOSE: the input does not have three dimensions");
+      output.shape = {in[0], in[2], in[1]};
+      break;
+    case InstructionKind::kShuffle:
+      Require(in.size() == 4 && in[3] % instruction.shuffled_groups == 0 && ResolveShape(in, instruction.target) == in,
+              "RESHAPE: the elements do not fit the shape");
+      output.shape = in;
+      break;
     case InstructionKind::kBinaryMaxPool:
       Require(in.size() == 4, "LceBMaxPool2d: the input does not have four dimensions");
       instruction.window = PlaceWindow(in, instruction.options.filter_height, instruction.options.filter_width,
@@ -313,6 +387,10 @@ const char* Name(InstructionKind kind) {
     case InstructionKind::kPad: return "pad";
     case InstructionKind::kMaxPool: return "max_pool";
     case InstructionKind::kConv: return "conv";
+    case InstructionKind::kPointwiseConv: return "pointwise_conv";
+    case InstructionKind::kReshape: return "reshape";
+    case InstructionKind::kTranspose: return "transpose";
+    case InstructionKind::kShuffle: return "shuffle";
   }
   return "";
 }

@@ -49,7 +49,16 @@ enum class InstructionKind {
   kConcatenate,
   kPad,
   kMaxPool,
+  // Of a window of more than one pixel.
   kConv,
+  // 1x1.
+  kPointwiseConv,
+  // Channels as two dimensions, or two dimensions as channels.
+  kReshape,
+  // Of the last two dimensions.
+  kTranspose,
+  // Both in turns: channels of several groups, one of each group behind the other.
+  kShuffle,
 };
 
 const char* Name(InstructionKind kind);
@@ -125,6 +134,10 @@ struct Instruction {
   // kPad: channels that are added before the map's, and behind them.
   int64_t channels_before = 0;
   int64_t channels_behind = 0;
+  // kReshape and kShuffle: the output's shape, one of whose sizes may be -1.
+  Shape target;
+  // kShuffle
+  int64_t shuffled_groups = 1;
   // Of the output's channels, where the file alone knows it (kUnpack).
   int64_t channels = 0;
   // Set by InferShapes.

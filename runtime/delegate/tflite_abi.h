@@ -183,8 +183,10 @@ enum TfLiteBuiltinOperator : int32_t {
   kTfLiteBuiltinConv2d = 3,
   kTfLiteBuiltinMaxPool2d = 17,
   kTfLiteBuiltinMul = 18,
+  kTfLiteBuiltinReshape = 22,
   kTfLiteBuiltinCustom = 32,
   kTfLiteBuiltinPad = 34,
+  kTfLiteBuiltinTranspose = 39,
   kTfLiteBuiltinDelegate = 51,
   kTfLiteBuiltinPadv2 = 60,
 };

@@ -74,6 +74,8 @@ class ModelBuilder:
             "MAX_POOL_2D": "Pool2DOptions",
             "PAD": "PadOptions",
             "PADV2": "PadV2Options",
+            "RESHAPE": "ReshapeOptions",
+            "TRANSPOSE": "TransposeOptions",
         }[name]
         operator.builtinOptionsType = getattr(schema.BuiltinOptions, kind)
         operator.builtinOptions = getattr(schema, kind + "T")()

@@ -32,7 +32,7 @@ class Network:
     def add(self, name, constants, value, **options):
         """Adds an operator that reads the last tensor and computes ``value``."""
         inputs = [self.tensor, *(self.builder.constant(constant) for constant in constants)]
-        self.tensor = self.builder.tensor([1, *value.shape[1:]])
+        self.tensor = self.builder.tensor([value.shape[0] // len(self.x), *value.shape[1:]])
         self.value = value.astype("f4")
         self.builder.builtin(name, inputs, [self.tensor], **options)
 
@@ -73,6 +73,19 @@ class Network:
         options = {"filterHeight": window[0], "filterWidth": window[1], "padding": 0 if same else 1}
         options |= {"strideH": strides[0], "strideW": strides[1], "fusedActivationFunction": activation}
         self.add("MAX_POOL_2D", [], np.clip(value, *RANGES[activation]), **options)
+
+    def shuffle(self, groups):
+        """A channel shuffle, as Keras's Reshape and Permute become it."""
+        batch, height, width, channels = self.value.shape
+        steps = self.value.reshape(-1, groups, channels // groups)
+        self.add("RESHAPE", [np.asarray([-1, *steps.shape[1:]], "i4")], steps)
+        steps = steps.transpose(0, 2, 1)
+        self.add("TRANSPOSE", [np.asarray([0, 2, 1], "i4")], steps)
+        self.add(
+            "RESHAPE",
+            [np.asarray([-1, height, width, channels], "i4")],
+            steps.reshape(self.x.shape[0], height, width, channels),
+        )
 
     def check(self, instruction_sets, run_delegate):
         """Runs it before a sign, as which the delegate takes it."""
@@ -121,6 +134,57 @@ def stems(draw):
     return network
 
 
+@st.composite
+def transitions(draw):
+    """What stands between stages: a batch norm, a max pool, a channel shuffle, a 1x1 convolution."""
+    groups = draw(st.sampled_from([1, 1, 2, 4]))
+    shuffled = draw(st.sampled_from([1, 2, 4, 8, 16]))
+    channels = draw(st.integers(1, 100 // groups)) * 16 * groups if draw(st.booleans()) else 48 * groups * shuffled
+    size = (draw(st.integers(1, 9)), draw(st.integers(1, 20)))
+    network = Network(draw(st.integers(0, 2**32 - 1)), draw(st.integers(1, 2)), size, channels)
+    if draw(st.booleans()):
+        network.affine(draw(st.sampled_from([0, 1])))
+    if draw(st.booleans()):
+        network.pool((1, 1), (draw(st.integers(1, 2)), draw(st.integers(1, 2))), same=True, activation=1)
+    if shuffled > 1 and channels % shuffled == 0:
+        network.shuffle(shuffled)
+    filters = draw(st.integers(16, 100)) * groups
+    network.conv((filters, 1, 1, channels // groups), groups, activation=draw(st.sampled_from([0, 1, 2, 3])))
+    if draw(st.booleans()):
+        network.affine()
+    return network
+
+
+@given(network=transitions())
+@FAST
+def test_transitions(network, instruction_sets, run_delegate):
+    network.check(instruction_sets, run_delegate)
+
+
+@pytest.mark.slow
+@given(network=transitions())
+@LONG
+def test_transitions_at_length(network, instruction_sets, run_delegate):
+    network.check(instruction_sets, run_delegate)
+
+
+def test_shuffle_that_others_read_too(instruction_sets, run_delegate):
+    """Then it stays as the file has it."""
+    network = Network(1, 1, (3, 5), 64)
+    network.shuffle(4)
+    shuffled = network.tensor
+    network.conv((32, 1, 1, 16), groups=4)
+    bits = network.builder.tensor([1, 3, 5, 1], "int32")
+    network.builder.custom("LceQuantize", [network.tensor], [bits])
+    model = network.builder.finish([network.input], [shuffled, network.tensor, bits])
+    expected = network.x.reshape(1, 3, 5, 4, 16).swapaxes(3, 4).reshape(1, 3, 5, 64)
+    for isa in instruction_sets:
+        for fuse in "01":
+            results = run_delegate(model, network.x, isa=isa, fuse=fuse)
+            np.testing.assert_array_equal(results[0], expected)
+            np.testing.assert_array_equal(results[1], network.value)
+
+
 @given(network=stems())
 @FAST
 def test_stems(network, instruction_sets, run_delegate):
@@ -153,9 +217,24 @@ def test_plan_of_a_stem(run_delegate, capfd):
     ]  # fmt: skip
 
 
+def test_plan_of_a_transition(run_delegate, capfd):
+    """The shuffle is one instruction, and the runtime keeps no map."""
+    network = Network(0, 1, (4, 6), 128)
+    network.affine()
+    network.pool((2, 2), (2, 2), same=False, activation=1)
+    network.shuffle(16)
+    network.conv((64, 1, 1, 32), groups=4)
+    network.check([], run_delegate)
+    model = network.builder.finish([network.input], [network.tensor])
+    run_delegate(model, network.x, dump=1)
+    plan = capfd.readouterr().err
+    assert "program: 4 instructions" in plan
+    assert "= shuffle(" in plan
+
+
 @pytest.mark.parametrize(
     ("kernel_shape", "groups"),
-    [((16, 3, 3, 32), 1), ((32, 3, 3, 32), 2), ((6, 3, 3, 4), 2), ((8, 13, 3, 3), 1)],
+    [((16, 3, 3, 32), 1), ((8, 1, 1, 32), 1), ((32, 3, 3, 32), 2), ((6, 3, 3, 4), 2), ((8, 13, 3, 3), 1)],
 )
 def test_other_convolutions_stay_with_the_runtime(kernel_shape, groups, run_delegate, capfd):
     network = Network(0, 1, (9, 9), kernel_shape[3] * groups)
@@ -163,4 +242,4 @@ def test_other_convolutions_stay_with_the_runtime(kernel_shape, groups, run_dele
     network.check(["portable"], run_delegate)
     model = network.builder.finish([network.input], [network.tensor])
     run_delegate(model, network.x, dump=1)
-    assert "= conv(" not in capfd.readouterr().err
+    assert "conv(" not in capfd.readouterr().err

@@ -23,12 +23,19 @@ namespace {
 template <typename Vector, int kRows, int kVectors>
 inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
   Vector sums[kRows][kVectors];
+  float* output = arguments.output + first;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
     for (int v = 0; v < kVectors; ++v) {
-      sums[r][v] = arguments.row_bias != nullptr ? Vector::Repeat(arguments.row_bias[r])
-                                                 : Vector::Load(arguments.lane_bias + first + v * Vector::kLanes);
+      if (arguments.row_bias != nullptr) {
+        sums[r][v] = Vector::Repeat(arguments.row_bias[r]);
+      } else if (arguments.lane_bias != nullptr) {
+        sums[r][v] = Vector::Load(arguments.lane_bias + first + v * Vector::kLanes);
+      } else {
+        const bool exists = r < arguments.rows;
+        sums[r][v] = exists ? Vector::Load(output + r * arguments.output_stride + v * Vector::kLanes) : Vector::Zero();
+      }
     }
   }
   const float* vectors = arguments.vectors + first;
@@ -46,7 +53,6 @@ inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
       for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::MultiplyAdd(x[v], row_scalars, r, sums[r][v]);
     }
   }
-  float* output = arguments.output + first;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     if (r < arguments.rows) {

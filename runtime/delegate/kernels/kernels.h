@@ -103,7 +103,7 @@ struct MultiplyArguments {
   const float* vectors;
   const int64_t* offsets;
   int64_t vector_count;
-  // One of them, of `tile_rows` or of all lanes, is null.
+  // One of them, of `tile_rows` or of all lanes, is set; neither where `output` has the sums of other terms already.
   const float* row_bias;
   const float* lane_bias;
   float low;
