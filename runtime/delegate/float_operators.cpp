@@ -206,10 +206,12 @@ class MaxPool : public FloatExecutable {
     arguments.plane_stride = in_.planes.plane_stride;
     arguments.channels = in_.channels();
     arguments.width_in = in_.shape[2];
-    arguments.multiplier = constants_.multiplier.data();
-    arguments.addend = constants_.addend.data();
-    arguments.affine_low = before_.low;
-    arguments.affine_high = before_.high;
+    if (has_affine_) {
+      arguments.multiplier = constants_.multiplier.data();
+      arguments.addend = constants_.addend.data();
+      arguments.affine_low = before_.low;
+      arguments.affine_high = before_.high;
+    }
     arguments.filter_width = options.filter_width;
     arguments.stride = options.stride_width;
     arguments.pad_left = instruction_.window.pad_left;

@@ -79,16 +79,20 @@ def signs(size: int, channels: int, *, batch_norm: bool) -> tuple[bytes, float]:
     return builder.finish([x], [bits]), size * size * channels
 
 
-def grouped_convolution(size: int, channels: int, filters: int, groups: int) -> tuple[bytes, float]:
-    """A 3x3 convolution of the grouped stem, and its multiplications."""
+def float_convolution(
+    size: int, channels: int, filters: int, *, window: int, groups: int = 1, stride: int = 1
+) -> tuple[bytes, float]:
+    """A convolution of floats before a sign, as which the delegate takes it, and its multiplications."""
     rng = np.random.default_rng(0)
     builder = ModelBuilder()
-    x, y = builder.tensor([1, size, size, channels]), builder.tensor([1, size, size, filters])
-    kernel = builder.constant(rng.normal(size=(filters, 3, 3, channels // groups)).astype("f4"))
+    x, y = builder.tensor([1, size * stride, size * stride, channels]), builder.tensor([1, size, size, filters])
+    kernel = builder.constant(rng.normal(size=(filters, window, window, channels // groups)).astype("f4"))
     bias = builder.constant(rng.normal(size=filters).astype("f4"))
-    options = {"strideW": 1, "strideH": 1, "dilationWFactor": 1, "dilationHFactor": 1, "padding": 0}
+    options = {"strideW": stride, "strideH": stride, "dilationWFactor": 1, "dilationHFactor": 1, "padding": 0}
     builder.builtin("CONV_2D", [x, kernel, bias], [y], **options, fusedActivationFunction=1)
-    return builder.finish([x], [y]), size * size * 9 * channels // groups * filters
+    bits = builder.tensor([1, size, size, -(-filters // 32)], "int32")
+    builder.custom("LceQuantize", [y], [bits])
+    return builder.finish([x], [bits]), size * size * window * window * channels // groups * filters
 
 
 #: What is counted: a name, how the network is made, and the instruction sets.
@@ -103,8 +107,22 @@ CASES: list[tuple[str, Callable[[], tuple[bytes, float]], list[str]]] = [
     ),
     ("signs, a value", partial(signs, 56, 256, batch_norm=False), ["neon", "portable"]),
     ("signs of a batch norm, a value", partial(signs, 56, 256, batch_norm=True), ["neon", "portable"]),
-    ("convolution in 4 groups, 32 channels to 32, a MAC", partial(grouped_convolution, 112, 32, 32, 4), ["neon"]),
-    ("convolution in 8 groups, 32 channels to 64, a MAC", partial(grouped_convolution, 112, 32, 64, 8), ["neon"]),
+    (
+        "3x3 convolution of an image, 3 channels to 32, a MAC",
+        partial(float_convolution, 112, 3, 32, window=3, stride=2),
+        ["neon"],
+    ),
+    (
+        "3x3 convolution in 4 groups, 32 channels to 32, a MAC",
+        partial(float_convolution, 112, 32, 32, window=3, groups=4),
+        ["neon"],
+    ),
+    (
+        "3x3 convolution in 8 groups, 32 channels to 64, a MAC",
+        partial(float_convolution, 112, 32, 64, window=3, groups=8),
+        ["neon"],
+    ),
+    ("1x1 convolution, 320 channels to 160, a MAC", partial(float_convolution, 28, 320, 160, window=1), ["neon"]),
     ("MeliusNet22, an inference, millions", lambda: (convert_random_network("MeliusNet22"), 1e6), ["neon"]),
 ]
 

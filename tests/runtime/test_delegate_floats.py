@@ -76,7 +76,7 @@ class Network:
 
     def shuffle(self, groups):
         """A channel shuffle, as Keras's Reshape and Permute become it."""
-        batch, height, width, channels = self.value.shape
+        _, height, width, channels = self.value.shape
         steps = self.value.reshape(-1, groups, channels // groups)
         self.add("RESHAPE", [np.asarray([-1, *steps.shape[1:]], "i4")], steps)
         steps = steps.transpose(0, 2, 1)

@@ -93,6 +93,7 @@ struct Floats {
   static Floats Affine(Floats x, Floats multiplier, Floats addend) {
     return {_mm256_add_ps(_mm256_mul_ps(x.lanes, multiplier.lanes), addend.lanes)};
   }
+  static Floats Clip(Floats x, float low, float high) { return Limit(x, low, high); }
   static Floats Limit(Floats x, float low, float high) {
     return {_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), x.lanes))};
   }

@@ -94,6 +94,7 @@ struct Floats {
   static Floats Affine(Floats x, Floats multiplier, Floats addend) {
     return {_mm512_add_ps(_mm512_mul_ps(x.lanes, multiplier.lanes), addend.lanes)};
   }
+  static Floats Clip(Floats x, float low, float high) { return Limit(x, low, high); }
   static Floats Limit(Floats x, float low, float high) {
     return {_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), x.lanes))};
   }

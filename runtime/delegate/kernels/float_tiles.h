@@ -7,7 +7,8 @@
 //   Zero, Repeat                             one float in all lanes
 //   Scalars, LoadScalars, MultiplyAdd        sum + x * (scalar `row`), where it can with one rounding
 //   Affine                                   x * multiplier + addend, rounded twice
-//   Limit                                    as Clamp does, zeros of either sign and NaNs included
+//   Clip                                     to a range, as is quickest
+//   Limit                                    the same as Clamp does it, zeros of either sign and NaNs included
 //   Max                                      the first where it is greater, else the second
 //   Transpose                                of kLanes vectors
 #ifndef LARQ_MELIUS_DELEGATE_KERNELS_FLOAT_TILES_H_
@@ -58,7 +59,7 @@ inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
     if (r < arguments.rows) {
 #pragma GCC unroll 3
       for (int v = 0; v < kVectors; ++v) {
-        Vector::Store(Vector::Limit(sums[r][v], arguments.low, arguments.high), output + v * Vector::kLanes);
+        Vector::Store(Vector::Clip(sums[r][v], arguments.low, arguments.high), output + v * Vector::kLanes);
       }
     }
     output += arguments.output_stride;
@@ -109,6 +110,14 @@ void Transpose(const float* input, int64_t rows, int64_t input_stride, int64_t c
       const float* source = input + row * input_stride + column;
       float* target = output + column * output_stride + row;
       Vector block[kLanes];
+      if (row + kLanes <= rows && column + kLanes <= columns) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) block[i] = Vector::Load(source + i * input_stride);
+        Vector::Transpose(block);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) Vector::Store(block[i], target + i * output_stride);
+        continue;
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
         block[i] = row + i < rows ? LoadUpTo<Vector>(source + i * input_stride, columns - column) : Vector::Zero();
@@ -123,7 +132,7 @@ void Transpose(const float* input, int64_t rows, int64_t input_stride, int64_t c
 }
 
 // The columns of a few planes: the greatest of the rows of a window, as pixels of kLanes channels.
-template <typename Vector>
+template <typename Vector, bool kAffine>
 inline void PoolColumns(const PoolRowArguments& arguments, int64_t channel, float* columns) {
   constexpr int kLanes = Vector::kLanes;
   for (int64_t x = 0; x < arguments.width_in; x += kLanes) {
@@ -133,12 +142,15 @@ inline void PoolColumns(const PoolRowArguments& arguments, int64_t channel, floa
       block[i] = Vector::Zero();
       if (channel + i >= arguments.channels) continue;
       const float* plane = arguments.map + (channel + i) * arguments.plane_stride + x;
-      const Vector multiplier = Vector::Repeat(arguments.multiplier[channel + i]);
-      const Vector addend = Vector::Repeat(arguments.addend[channel + i]);
       Vector greatest = Vector::Repeat(-__builtin_inff());
       for (int64_t row = 0; row < arguments.rows; ++row) {
-        const Vector y = Vector::Affine(Vector::Load(plane + row * arguments.row_stride), multiplier, addend);
-        greatest = Vector::Max(Vector::Limit(y, arguments.affine_low, arguments.affine_high), greatest);
+        Vector y = Vector::Load(plane + row * arguments.row_stride);
+        if constexpr (kAffine) {
+          const Vector multiplier = Vector::Repeat(arguments.multiplier[channel + i]);
+          const Vector addend = Vector::Repeat(arguments.addend[channel + i]);
+          y = Vector::Limit(Vector::Affine(y, multiplier, addend), arguments.affine_low, arguments.affine_high);
+        }
+        greatest = Vector::Max(y, greatest);
       }
       block[i] = greatest;
     }
@@ -153,7 +165,11 @@ void PoolRow(const PoolRowArguments& arguments) {
   constexpr int kLanes = Vector::kLanes;
   alignas(64) float columns[kMaxPooledWidth * kLanes];
   for (int64_t channel = 0; channel < arguments.channels; channel += kLanes) {
-    PoolColumns<Vector>(arguments, channel, columns);
+    if (arguments.multiplier != nullptr) {
+      PoolColumns<Vector, true>(arguments, channel, columns);
+    } else {
+      PoolColumns<Vector, false>(arguments, channel, columns);
+    }
     for (int64_t x = 0; x < arguments.width_out; ++x) {
       const int64_t left = x * arguments.stride - arguments.pad_left;
       int64_t first = Larger(left, -arguments.border_left);

@@ -124,6 +124,7 @@ struct PoolRowArguments {
   int64_t plane_stride;
   int64_t channels;
   int64_t width_in;
+  // Both null without an affine map.
   const float* multiplier;
   const float* addend;
   float affine_low;

@@ -90,6 +90,9 @@ struct Floats {
   static Floats Affine(Floats x, Floats multiplier, Floats addend) {
     return {vaddq_f32(vmulq_f32(x.lanes, multiplier.lanes), addend.lanes)};
   }
+  static Floats Clip(Floats x, float low, float high) {
+    return {vminq_f32(vmaxq_f32(x.lanes, vdupq_n_f32(low)), vdupq_n_f32(high))};
+  }
   // Selections: the instructions for minima and maxima treat zeros and NaNs otherwise.
   static Floats Limit(Floats x, float low, float high) {
     const float32x4_t smallest = vdupq_n_f32(low);

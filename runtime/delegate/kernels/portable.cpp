@@ -60,6 +60,7 @@ struct Floats {
     for (int i = 0; i < kLanes; ++i) x.lanes[i] = x.lanes[i] * multiplier.lanes[i] + addend.lanes[i];
     return x;
   }
+  static Floats Clip(Floats x, float low, float high) { return Limit(x, low, high); }
   static Floats Limit(Floats x, float low, float high) {
     for (float& lane : x.lanes) lane = Clamp(lane, low, high);
     return x;
