@@ -216,7 +216,7 @@ void TestPoolRow(const Kernels& kernels) {
         kernels.affine(&greatest, &one, &zero, arguments.low, arguments.high, 1, &greatest);
       }
     }
-    CHECK(std::memcmp(output.data(), expected.data(), output.size() * sizeof(float)) == 0);
+    CHECK(output.empty() || std::memcmp(output.data(), expected.data(), output.size() * sizeof(float)) == 0);
   }
 }
 
