@@ -165,8 +165,7 @@ std::string CompiledProgram::Dump() const {
     for (int input : instruction.inputs) inputs += (inputs.empty() ? "" : ", ") + describe(input);
     text += "  " + describe(instruction.output);
     for (const SignOutput& sign : instruction.signs) text += ", " + describe(sign.output);
-    text += std::string(" = ") + Name(instruction.kind) + "(" + inputs + ") [" +
-            executables_[i]->Describe() + "]";
+    text += std::string(" = ") + Name(instruction.kind) + "(" + inputs + ") [" + executables_[i]->Describe() + "]";
     if (!least_nanoseconds_.empty()) {
       char time[32];
       std::snprintf(time, sizeof(time), " %.3f ms", static_cast<double>(least_nanoseconds_[i]) * 1e-6);

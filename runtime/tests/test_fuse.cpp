@@ -169,6 +169,26 @@ void TestBordersOfZerosGoIntoConvolutions() {
   }
 }
 
+void TestThreeOperatorsAreOneShuffle() {
+  for (const bool read_twice : {false, true}) {
+    Program program;
+    for (int i = 0; i < 4; ++i) program.values[i] = Map(12);
+    program.values[0].external_input = true;
+    program.values[3].external_output = true;
+    program.values[2].external_output = read_twice;
+    Instruction groups = Make(InstructionKind::kReshape, {0}, 1);
+    groups.target = {-1, 3, 4};
+    Instruction channels = Make(InstructionKind::kReshape, {2}, 3);
+    channels.target = {-1, 4, 4, 12};
+    program.instructions = {groups, Make(InstructionKind::kTranspose, {1}, 2), channels};
+    Fuse(program);
+    CHECK(program.instructions.size() == (read_twice ? 3 : 1));
+    if (read_twice) continue;
+    CHECK(program.instructions[0].kind == InstructionKind::kShuffle && program.instructions[0].inputs[0] == 0);
+    CHECK(program.instructions[0].shuffled_groups == 3 && program.values.size() == 2);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -178,5 +198,6 @@ int main() {
   TestWhatOthersReadIsKept();
   TestBordersGoWhereTheyMayOnly();
   TestBordersOfZerosGoIntoConvolutions();
+  TestThreeOperatorsAreOneShuffle();
   return 0;
 }

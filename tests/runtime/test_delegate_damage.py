@@ -18,14 +18,28 @@ OPTIONS = {
 POOL = {"filter_height": 2, "filter_width": 2, "stride_height": 2, "stride_width": 2, "padding": 1}
 
 
+def stem(rng, builder, x):
+    """Float operators that the delegate takes: a grouped and a 1x1 convolution, and a channel shuffle between them."""
+    stride = {"strideH": 1, "strideW": 1, "dilationHFactor": 1, "dilationWFactor": 1}
+    maps = [builder.tensor(shape) for shape in ([1, 6, 6, 64], [36, 4, 16], [36, 16, 4], [1, 6, 6, 64], [1, 6, 6, 64])]
+    bias = builder.constant(rng.normal(size=64).astype("f4"))
+    kernels = [builder.constant(rng.normal(size=(64, n, n, c)).astype("f4")) for n, c in [(3, 4), (1, 32)]]
+    builder.builtin("CONV_2D", [x, kernels[0], bias], [maps[0]], padding=0, **stride)
+    builder.builtin("RESHAPE", [maps[0], builder.constant(np.asarray([-1, 4, 16], "i4"))], [maps[1]])
+    builder.builtin("TRANSPOSE", [maps[1], builder.constant(np.asarray([0, 2, 1], "i4"))], [maps[2]])
+    builder.builtin("RESHAPE", [maps[2], builder.constant(np.asarray([-1, 6, 6, 64], "i4"))], [maps[3]])
+    builder.builtin("CONV_2D", [maps[3], kernels[1], bias], [maps[4]], padding=0, **stride)
+    return maps[4]
+
+
 def network(rng, options=OPTIONS, pool=POOL):
-    """All of LCE's operators, and a batch norm and a concatenation that the delegate takes with them."""
+    """All of LCE's operators, and float operators that the delegate takes with them."""
     builder = ModelBuilder()
     x = builder.tensor([1, 6, 6, 64])
     product, norm, y = (builder.tensor([1, 6, 6, 64]) for _ in range(3))
     bits = builder.tensor([1, 6, 6, 2], "int32")
     channels = builder.constant(rng.normal(size=64).astype("f4"))
-    builder.builtin("MUL", [x, channels], [product])
+    builder.builtin("MUL", [stem(rng, builder, x), channels], [product])
     builder.builtin("ADD", [product, channels], [norm])
     builder.custom("LceQuantize", [norm], [bits])
     filters = builder.constant(pack_bits(rng.random((64, 3, 3, 64)) < 0.5))
