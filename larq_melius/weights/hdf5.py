@@ -1,11 +1,12 @@
 """Reads HDF5 files that nobody vouches for.
 
 HDF5 can do more than hold arrays: links and storage that point to other files (``/etc/passwd`` read as weights),
-datasets put together from other files, filters loaded as plug-ins, arrays of any size that take no room in the file.
-Keras writes none of these, so a file that has one is refused before the array is read.
+datasets put together from other files, filters loaded as plug-ins, arrays of any size that take no room in the file,
+texts longer than the file. Keras writes none of these, so a file that has one is refused before it is read.
 """
 
 import contextlib
+import itertools
 import os
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import h5py
 import numpy as np
 
 from larq_melius.weights.checks import check_finite, first_line
+from larq_melius.weights.hdf5_headers import read_attributes, text_lengths
 
 #: Keras splits longer lists of names over several attributes.
 _LONGEST_LIST = 1 << 16
@@ -28,6 +30,8 @@ _FILTERS = ([h5py.h5z.FILTER_DEFLATE], [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER
 def open_hdf5(source: str | os.PathLike[str] | BinaryIO) -> Iterator[h5py.File]:
     """Opens an HDF5 file for reading, once it is known to hold nothing but arrays and attributes of its own.
 
+    All attributes together are no larger than the file, whoever reads them.
+
     Args:
         source: Path of the file, or a binary file object.
 
@@ -35,19 +39,20 @@ def open_hdf5(source: str | os.PathLike[str] | BinaryIO) -> Iterator[h5py.File]:
         The file. Whatever h5py raises while it is open becomes a ``ValueError``, too.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If the file cannot be opened.
         ValueError: If it is not HDF5, is damaged, or refers to anything outside of itself.
     """
-    if isinstance(source, str | os.PathLike):
-        os.stat(source)  # h5py has no words of its own for files that are not there
-    try:
-        with h5py.File(source, "r") as file:
-            _check_links(file)
-            yield file
-    except ValueError:
-        raise
-    except Exception as error:  # damaged files make h5py raise almost anything
-        raise ValueError(f"this is not HDF5, or it is damaged: {first_line(error)}") from error
+    with contextlib.ExitStack() as stack:
+        # Opened here, too, since h5py has no words of its own for files that are not there.
+        stream = stack.enter_context(open(source, "rb")) if isinstance(source, str | os.PathLike) else source
+        try:
+            with h5py.File(source, "r") as file:
+                _check_members(file, stream)
+                yield file
+        except ValueError:
+            raise
+        except Exception as error:  # damaged files make h5py raise almost anything
+            raise ValueError(f"this is not HDF5, or it is damaged: {first_line(error)}") from error
 
 
 def layers_root(file: h5py.File) -> h5py.Group:
@@ -131,11 +136,33 @@ def _read_list(group: h5py.Group, attribute: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
 
 
-def _check_links(root: h5py.Group) -> None:
-    """Raises ``ValueError`` if anything in a file stands elsewhere or twice."""
-    for member in _members(root):
+def _check_members(root: h5py.File, stream: BinaryIO) -> None:
+    """Raises ``ValueError`` if anything in a file stands elsewhere or twice, or attributes are larger than the file."""
+    if root.id.get_create_plist().get_sizes() != (8, 8) or root.userblock_size:
+        raise ValueError("its addresses are not of 8 bytes, from its beginning")
+    room = stream.seek(0, os.SEEK_END)
+    for member in itertools.chain([root], _members(root)):
         if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
             raise ValueError(f"{member.name} is stored in another file")
+        room -= _text_bytes(member, stream)
+        if room < 0:
+            raise ValueError(f"attributes of {member.name} claim more bytes than the file has")
+
+
+def _text_bytes(member: h5py.Group | h5py.Dataset, stream: BinaryIO) -> int:
+    """How many bytes the texts in the attributes of an object claim."""
+    if not member.attrs:
+        return 0
+    stored = read_attributes(stream, h5py.h5o.get_info(member.id).addr)
+    claimed = 0
+    for name in member.attrs:
+        attribute = member.attrs.get_id(name)
+        kind = attribute.get_type()
+        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+            claimed += sum(text_lengths(stored[name], attribute.get_space().get_simple_extent_npoints()))
+        elif attribute.dtype.hasobject:
+            raise ValueError(f"attribute {name} of {member.name} is neither text nor numbers")
+    return claimed
 
 
 def _members(root: h5py.Group) -> Iterator[Any]:

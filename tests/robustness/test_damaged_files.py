@@ -170,6 +170,20 @@ def test_a_sample_of_damaged_files(name: str, originals: Files, loader: Loader, 
     damage_and_load(name, originals[name], 12, loader, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["model.h5", "weights.h5", "whole.h5"])
+def test_a_name_that_claims_gigabytes(name: str, originals: Files, loader: Loader, tmp_path: Path) -> None:
+    """HDF5 makes room for a text, and only then looks for it."""
+    data = bytearray(originals[name])
+    # The lengths of the attribute's name, type and shape in the file; the length of the first text follows.
+    at = data.index(b"layer_names\0") + 16 + 24 + 24
+    assert int.from_bytes(data[at : at + 4], "little") == len("image")
+    data[at : at + 4] = (0xF9040012).to_bytes(4, "little")
+    (tmp_path / name).write_bytes(data)
+    outcome = loader.load(FORMATS[name][0], tmp_path / name, tmp_path / "ran")
+    assert outcome.kind == "refused", outcome
+    assert "claim more bytes than the file has" in outcome.details
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_many_damaged_files(name: str, originals: Files, loader: Loader, tmp_path: Path) -> None:
