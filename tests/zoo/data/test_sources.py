@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
+from command_line import run
 from data_batches import assert_equal, batches
 from PIL import Image
 from tiny_imagenet import examples, jpeg, prepare_own, write
+from training_runs import SMALL, set_options
 
 import larq_melius
 from larq_melius.imagenet import imagenet_classes
@@ -17,6 +20,7 @@ from larq_melius.preprocessing import IMAGENET
 from larq_melius.weights import find_record
 from larq_melius.zoo.data import Shard, evaluation_batches, load_data
 from larq_melius.zoo.recipes import load_recipe
+from larq_melius.zoo.runs.log import EpochLog, read_rows
 from larq_melius.zoo.training.interruption import explained_failures
 from larq_melius.zoo.training.network import load_images, network_stem
 from larq_melius.zoo.training.trainer import train
@@ -155,6 +159,47 @@ def test_damaged_image_is_named(folder, tmp_path) -> None:
     recipe = load_recipe("MeliusNetTiny", dataset="folder", settings=["epochs=1", "batch_size=12", "warmup_epochs=0"])
     with pytest.raises(ValueError, match=r"dog/3\.jpg is not an image that can be read"):
         train(recipe, data, tmp_path / "run")
+
+
+def as_folder(place: Path, splits: dict[str, list[dict[str, Any]]]) -> list[object]:
+    for split, rows in splits.items():
+        for number, row in enumerate(rows):
+            file = place / split / "abcdef"[row["label"]] / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(row["image"][..., 0]).save(file)
+    return ["--dataset", "folder", "--data-dir", place]
+
+
+def as_tensorflow_dataset(place: Path, splits: dict[str, list[dict[str, Any]]]) -> list[object]:
+    names = "abcdef"[: 1 + max(row["label"] for row in splits["train"])]
+    features = {"image": tfds.features.Image(shape=(28, 28, 1)), "label": tfds.features.ClassLabel(names=list(names))}
+    # Splits of tensorflow-datasets do not have the same names in all data sets.
+    prepare_own(place, "clothes", features, {"train": splits["train"], "test": splits["validation"]})
+    return ["--dataset", "clothes", "--data-dir", place]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("kept", "classes"), [(as_folder, 5), (as_tensorflow_dataset, 6)])
+def test_an_epoch_on_images_of_ones_own(kept, classes, tmp_path) -> None:
+    """Small grey images, as Fashion-MNIST's, in files of their own or in those of tensorflow-datasets."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (10 * classes, 28, 28, 1), "uint8")
+    examples = [{"image": image, "label": number % classes} for number, image in enumerate(images)]
+    options = kept(tmp_path / "data", {"train": examples[: 8 * classes], "validation": examples[8 * classes :]})
+    settings = ["epochs=1", "batch_size=8", "warmup_epochs=0", "flips=none", *SMALL]
+    folder = tmp_path / "run"
+    result = run("train", "meliusnettiny", *options, *set_options(settings), "-o", folder)
+    assert result.returncode == 0, result.stderr
+    assert f"on {8 * classes} images at 28x28 pixels: {classes} steps of 8 an epoch" in result.stderr
+    (log,) = read_rows(folder / "log.csv", EpochLog)
+    # Among five, the right class is always one of the best five.
+    top5 = "" if classes == 5 else f" {log.val_top5:.2%} top-5,"
+    assert result.stdout.splitlines()[0] == f"Best: {log.val_top1:.2%} top-1,{top5} in epoch 1 of 1."
+    model = tf.keras.models.load_model(folder / "best.keras")
+    data = load_data(options[1], data_dir=tmp_path / "data")
+    validation = (images[8 * classes :] / 255 - data.preprocessing.mean) / data.preprocessing.std
+    answers = model.predict(validation.astype("float32"), verbose=0).argmax(-1)
+    assert log.val_top1 == pytest.approx(np.mean(answers == np.arange(2 * classes) % classes))
 
 
 def break_folder(folder: Path, how: str) -> None:
