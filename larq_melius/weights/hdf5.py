@@ -2,21 +2,23 @@
 
 HDF5 can do more than hold arrays: links and storage that point to other files (``/etc/passwd`` read as weights),
 datasets put together from other files, filters loaded as plug-ins, arrays of any size that take no room in the file,
-texts longer than the file. Keras writes none of these, so a file that has one is refused before it is read.
+texts longer than the file, heaps and trees that never end. Keras writes none of these, so a file that has one is
+refused before HDF5 reads it.
 """
 
 import contextlib
-import itertools
+import io
 import os
 import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
 
 from larq_melius.weights.checks import check_finite, first_line
-from larq_melius.weights.hdf5_headers import read_attributes, text_lengths
+from larq_melius.weights.hdf5_headers import Header, read_header, text_lengths
+from larq_melius.weights.hdf5_loops import SIGNATURE, check_chunks, check_heaps_and_groups
 
 #: Keras splits longer lists of names over several attributes.
 _LONGEST_LIST = 1 << 16
@@ -27,13 +29,13 @@ _FILTERS = ([h5py.h5z.FILTER_DEFLATE], [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER
 
 
 @contextlib.contextmanager
-def open_hdf5(source: str | os.PathLike[str] | BinaryIO) -> Iterator[h5py.File]:
+def open_hdf5(source: str | os.PathLike[str] | io.BytesIO) -> Iterator[h5py.File]:
     """Opens an HDF5 file for reading, once it is known to hold nothing but arrays and attributes of its own.
 
     All attributes together are no larger than the file, whoever reads them.
 
     Args:
-        source: Path of the file, or a binary file object.
+        source: Path of the file, or its bytes.
 
     Yields:
         The file. Whatever h5py raises while it is open becomes a ``ValueError``, too.
@@ -42,17 +44,17 @@ def open_hdf5(source: str | os.PathLike[str] | BinaryIO) -> Iterator[h5py.File]:
         OSError: If the file cannot be opened.
         ValueError: If it is not HDF5, is damaged, or refers to anything outside of itself.
     """
-    with contextlib.ExitStack() as stack:
-        # Opened here, too, since h5py has no words of its own for files that are not there.
-        stream = stack.enter_context(open(source, "rb")) if isinstance(source, str | os.PathLike) else source
-        try:
-            with h5py.File(source, "r") as file:
-                _check_members(file, stream)
-                yield file
-        except ValueError:
-            raise
-        except Exception as error:  # damaged files make h5py raise almost anything
-            raise ValueError(f"this is not HDF5, or it is damaged: {first_line(error)}") from error
+    data = _read(source)
+    try:
+        check_heaps_and_groups(data)
+        with h5py.File(source, "r") as file:
+            _check_members(file, data)
+            del data
+            yield file
+    except ValueError:
+        raise
+    except Exception as error:  # damaged files make h5py raise almost anything
+        raise ValueError(f"this is not HDF5, or it is damaged: {first_line(error)}") from error
 
 
 def layers_root(file: h5py.File) -> h5py.Group:
@@ -118,7 +120,9 @@ def check_arrays(file: h5py.File, size: int) -> None:
     Raises:
         ValueError: If the arrays do not fit in the file, or not all numbers are finite.
     """
-    for member in _members(file):
+    members: list[Any] = []
+    file.visititems(lambda name, member: members.append(member))
+    for member in members:
         if isinstance(member, h5py.Dataset):
             size -= member.nbytes
             if size < 0:
@@ -136,53 +140,55 @@ def _read_list(group: h5py.Group, attribute: str) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[attribute]]
 
 
-def _check_members(root: h5py.File, stream: BinaryIO) -> None:
+def _read(source: str | os.PathLike[str] | io.BytesIO) -> bytes:
+    if isinstance(source, io.BytesIO):
+        return source.getvalue()
+    with open(source, "rb") as file:
+        start = file.read(8)
+        return start + file.read() if start == SIGNATURE else start
+
+
+def _check_members(root: h5py.File, data: bytes) -> None:
     """Raises ``ValueError`` if anything in a file stands elsewhere or twice, or attributes are larger than the file."""
-    if root.id.get_create_plist().get_sizes() != (8, 8) or root.userblock_size:
-        raise ValueError("its addresses are not of 8 bytes, from its beginning")
-    room = stream.seek(0, os.SEEK_END)
-    for member in itertools.chain([root], _members(root)):
-        if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
-            raise ValueError(f"{member.name} is stored in another file")
-        room -= _text_bytes(member, stream)
-        if room < 0:
-            raise ValueError(f"attributes of {member.name} claim more bytes than the file has")
-
-
-def _text_bytes(member: h5py.Group | h5py.Dataset, stream: BinaryIO) -> int:
-    """How many bytes the texts in the attributes of an object claim."""
-    if not member.attrs:
-        return 0
-    stored = read_attributes(stream, h5py.h5o.get_info(member.id).addr)
-    claimed = 0
-    for name in member.attrs:
-        attribute = member.attrs.get_id(name)
-        kind = attribute.get_type()
-        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
-            claimed += sum(text_lengths(stored[name], attribute.get_space().get_simple_extent_npoints()))
-        elif attribute.dtype.hasobject:
-            raise ValueError(f"attribute {name} of {member.name} is neither text nor numbers")
-    return claimed
-
-
-def _members(root: h5py.Group) -> Iterator[Any]:
-    """All groups and datasets below a group, each once."""
-    seen = {h5py.h5o.get_info(root.id).addr}
+    address = h5py.h5o.get_info(root.id).addr
+    seen = {address}
+    room = len(data) - _text_bytes(root, read_header(data, address))
     groups = [root]
     while groups:
         group = groups.pop()
         for name in group:
             where = f"{group.name.rstrip('/')}/{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            link = group.id.links.get_info(name.encode("utf-8", "surrogateescape"))
+            if link.type != h5py.h5l.TYPE_HARD:
                 raise ValueError(f"{where} is a link to somewhere else, which no weight file needs")
-            member = group[name]
-            address = h5py.h5o.get_info(member.id).addr
-            if address in seen or len(seen) >= _MOST_OBJECTS:
+            if link.u in seen or len(seen) >= _MOST_OBJECTS:
                 raise ValueError(f"{where} stands there twice, or there are too many objects")
-            seen.add(address)
+            seen.add(link.u)
+            header = read_header(data, link.u)
+            if header.chunks is not None:
+                check_chunks(data, header.chunks)
+            member = group[name]
+            if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
+                raise ValueError(f"{where} is stored in another file")
+            room -= _text_bytes(member, header)
+            if room < 0:
+                raise ValueError(f"attributes of {where} claim more bytes than the file has")
             if isinstance(member, h5py.Group):
                 groups.append(member)
-            yield member
+
+
+def _text_bytes(member: h5py.Group | h5py.Dataset, header: Header) -> int:
+    """How many bytes the texts in the attributes of an object claim."""
+    claimed = 0
+    for name in member.attrs:
+        attribute = member.attrs.get_id(name)
+        kind = attribute.get_type()
+        if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
+            count = attribute.get_space().get_simple_extent_npoints()
+            claimed += sum(text_lengths(header.attributes[name], count))
+        elif attribute.dtype.hasobject:
+            raise ValueError(f"attribute {name} of {member.name} is neither text nor numbers")
+    return claimed
 
 
 def _check_storage(dataset: h5py.Dataset) -> None:
