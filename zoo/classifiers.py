@@ -365,7 +365,10 @@ def _tflite_classifier(
             f"{path} does not say how to normalize an image: it has no TFLite metadata of an image classifier."
         )
     interpreter = Interpreter(path, num_threads, runtime=runtime)
-    classes = interpreter.outputs[0].shape[-1]
+    images, scores = ([info.shape for info in tensors] for tensors in (interpreter.inputs, interpreter.outputs))
+    if images != [(1, *metadata.input_shape)] or len(scores) != 1 or len(scores[0]) != 2:
+        raise ValueError(f"{path} does not classify images of one size.")
+    classes = scores[0][-1]
     if labels is not None and len(labels) != classes:
         raise ValueError(f"There are {len(labels)} labels, but {path} has {classes} classes.")
     names = labels or metadata.labels or default_labels or ()

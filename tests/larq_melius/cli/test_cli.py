@@ -169,6 +169,7 @@ def test_tables(tmp_path):
         (("export", "MeliusNetTiny", "-o", "no/folder/x.tflite"), "no/folder/x.tflite"),
         (("export", "none.keras", "-o", "x.tflite"), "none.keras does not exist"),
         (("export", "MeliusNetTiny", "-o", "x.tflite", "--mean", "a,b"), "not a list of numbers"),
+        (("export", "MeliusNetTiny", "-o", "x.tflite", "--std", "inf"), "std[0] must be a finite number, got inf"),
         (("export", "MeliusNetTiny", "-o", "x.tflite", "--classes", "7"), "classes must be 10"),
         (("export", "MeliusNetTiny", "-o", "x.tflite", "--weights", "none", "--mean", "1,2"), "channels"),
         (("predict", "digits.tflite", "nothing.png"), "nothing.png"),
@@ -199,6 +200,17 @@ def test_mistake_as_users_see_it(tmp_path):
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("Error: Unknown model 'MeliusNet99'")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.process
+def test_the_usual_silencer_of_tensorflow_silences(tmp_path):
+    result = run_process("summary", "MeliusNetTiny", "--json", cwd=tmp_path, env={"TF_CPP_MIN_LOG_LEVEL": "3"})
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_the_module_is_the_command_line(tmp_path, run_python):
+    result = run_python("import runpy; runpy.run_module('larq_melius', run_name='__main__')", "--version")
+    assert result.stdout == run("--version", cwd=tmp_path).stdout
 
 
 def test_traceback_on_request(tmp_path):

@@ -1,17 +1,26 @@
 """``larq-melius predict``: what it classifies with, and which images."""
 
+import fcntl
 import json
+import os
+import pty
+import struct
 import subprocess
+import termios
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
-from command_line import run
+from command_line import COMMAND, run
 from PIL import Image
 
 import larq_melius as lm
 from larq_melius.cli import cli
+from larq_melius.converters import ExportError, TFLiteMetadata
+from larq_melius.converters.tflite.metadata import add_metadata
+from larq_melius.preprocessing import IMAGENET
 from larq_melius.registration import add_weights
 from larq_melius.weights import find_record
 from larq_melius.zoo.data.digits import load_digits_split
@@ -104,7 +113,10 @@ def test_weights_for_one_stem_take_it(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "are not in the cache" in result.stderr
 
 
-def test_what_is_assumed_is_said(tmp_path: Path) -> None:
+def test_what_is_assumed_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise ExportError("It is known what is assumed.")
+
     lm.MeliusNet([1], [], stem="thumbnail", input_shape=(8, 8, 3), classes=1000).save(tmp_path / "own.keras")
     Image.new("RGB", (8, 8), "red").save(tmp_path / "red.png")
     result = run("predict", "own.keras", "red.png", "--json", cwd=tmp_path)
@@ -114,8 +126,49 @@ def test_what_is_assumed_is_said(tmp_path: Path) -> None:
         "(--mean, --std).",
     ]
     (tmp_path / "labels.txt").write_text("".join(f"class {number}\n" for number in range(1000)))
+    monkeypatch.setattr("larq_melius.converters.export.exporter.convert", lambda model: fail())
+    exported = run("export", "own.keras", "-o", "own.tflite", cwd=tmp_path)
+    assert [line for line in exported.stderr.splitlines() if line.startswith("Note")] == result.stderr.splitlines()
     told = ("--labels", "labels.txt", "--mean", "0,0,0", "--std", "255,255,255")
     assert run("predict", "own.keras", "red.png", *told, cwd=tmp_path).stderr == ""
+
+
+@pytest.mark.parametrize("name", ["features.keras", "features.tflite", "two.tflite"])
+def test_networks_that_do_not_classify_get_one_line(name: str, features: Path) -> None:
+    result = run("predict", name, "red.png", cwd=features)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "does not classify images of one size" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network without a top, and one with two outputs."""
+    folder = tmp_path_factory.mktemp("features")
+    Image.new("RGB", (8, 8), "red").save(folder / "red.png")
+    image = tf.keras.Input((8, 8, 3), batch_size=1)
+    maps = tf.keras.layers.Conv2D(4, 3)(image)
+    scores = tf.keras.layers.GlobalAveragePooling2D()(maps)
+    tf.keras.Model(image, maps, name="features").save(folder / "features.keras")
+    for name, outputs in (("features", maps), ("two", [scores, scores * 2])):
+        data = tf.lite.TFLiteConverter.from_keras_model(tf.keras.Model(image, outputs)).convert()
+        metadata = TFLiteMetadata(name, "", (8, 8, 3), IMAGENET, ())
+        (folder / f"{name}.tflite").write_bytes(add_metadata(data, metadata))
+    return folder
+
+
+@pytest.mark.process
+def test_a_terminal_shows_how_far_it_is(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [COMMAND, "predict", "MeliusNetTiny", "images", "--json"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, text=True) as process:
+        assert len(json.loads(process.communicate()[0])) == 4
+    os.set_blocking(ours, False)
+    shown = os.read(ours, 1 << 16)
+    os.close(ours)
+    os.close(theirs)
+    assert b"/4 [" in shown
 
 
 @pytest.mark.parametrize(
@@ -127,6 +180,9 @@ def test_what_is_assumed_is_said(tmp_path: Path) -> None:
         (("digits.keras", "images", "--weights", "digits"), "--weights is for networks of the zoo"),
         (("digits.keras", "images"), "images have 1 channels: give mean and std"),
         (("digits.keras", "images", "--mean", 1, "--std", 1, "--labels", "images/notes.txt"), "There are 1 labels"),
+        (("digits.keras", "images", "--mean", 1, "--std", 0), "std[0] must be above 0, got 0"),
+        (("digits.keras", "images", "--mean", 1, "--std", -5), "std[0] must be above 0, got -5"),
+        (("digits.keras", "images", "--mean", "nan", "--std", 1), "mean[0] must be a finite number, got nan"),
         (("weights.h5", "images"), "weights.h5 is not a saved Keras model"),
         (("MeliusNetTiny", "saved/variables"), "There are no images in saved/variables"),
     ],

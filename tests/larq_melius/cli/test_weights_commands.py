@@ -156,6 +156,14 @@ def test_fetch_takes_the_network_s_own_tag_and_top(run, own, tmp_path) -> None:
     assert "pass include_top=False" in fails(run("fetch", "MeliusNetTiny", "--tag", "pets"))
 
 
+def test_weights_that_are_no_numbers_are_not_added(run, own) -> None:
+    model = lm.MeliusNetTiny(weights=own, classes=2)
+    model.get_layer("predictions").bias[0].assign(np.nan)
+    model.save_weights("nan.h5")
+    assert "predictions/bias:0 holds numbers that are not finite" in fails(run("add", "nan.h5", *ADD[2:]))
+    assert not any(record.tag == "pets" for record in list_records())
+
+
 def test_remove_takes_the_file_that_was_named_and_no_other(run, own) -> None:
     ok(run(*ADD))
     message = fails(run("remove", "MeliusNetTiny", "--tag", "pets", "--no-top"))
@@ -176,6 +184,8 @@ def test_remove_takes_the_file_that_was_named_and_no_other(run, own) -> None:
         (("add", "own.npz", "--model", "MeliusNetTiny", "--tag", "x"), "have 1 channels: give mean and std"),
         (("add", *ADD[1:], "--top1", "62"), "62.0 is not in the range"),
         (("add", *ADD[1:], "--tag", "none"), "is not 'none'"),
+        (("add", *ADD[1:], "--std", 0), "std[0] must be above 0, got 0"),
+        (("add", *ADD[1:], "--mean", "inf"), "mean[0] must be a finite number, got inf"),
         (("add", *ADD[1:], "--input-size", "4"), "Input size must be at least 8x8"),
         (("add", "own.npz", "--model", "MeliusNet22"), "Missing option '--tag'"),
         (("remove", "MeliusNetTiny", "--tag", "digits"), "part of the package"),

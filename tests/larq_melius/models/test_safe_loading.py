@@ -163,10 +163,15 @@ def load_with_keras(path: Path) -> list[np.ndarray]:
     return saving_api.load_model(path, compile=False).get_weights()
 
 
-@pytest.mark.parametrize("command", ["summary", "export", "evaluate"])
+@pytest.mark.parametrize("command", ["summary", "export", "evaluate", "predict"])
 def test_commands_refuse_in_one_line(saved: dict[str, Path], tmp_path: Path, command: str) -> None:
     path = changed(saved["model.keras"], tmp_path / "model.keras", call_in_layer)
-    options = {"export": ["-o", tmp_path / "model.tflite"], "evaluate": ["--dataset", "digits"]}.get(command, [])
+    options = {
+        "summary": [],
+        "export": ["-o", tmp_path / "model.tflite"],
+        "evaluate": ["--dataset", "digits"],
+        "predict": [tmp_path / "image.png"],
+    }[command]
     result = run(command, path, *options)
     assert result.returncode == 2
     assert "is refused: it names keras.layers.Lambda" in result.stderr
