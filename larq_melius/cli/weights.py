@@ -82,7 +82,7 @@ def list_(model: str | None, as_json: bool) -> None:
 @click.option("--no-top", is_flag=True, help="Fetch the file without the classifier.")
 def fetch(model: str, tag: str | None, stem: str | None, no_top: bool) -> None:
     """Download the weights of MODEL if necessary, and print the path of the file."""
-    with one_line_errors():
+    with one_line_errors(tensorflow=False):
         from larq_melius.weights.store import locate
 
         path = locate(_find(model, tag, stem, include_top=not no_top))
@@ -231,7 +231,7 @@ def _records(model: str | None) -> list[Any]:
 
 def _find(model: str, tag: str | None, stem: str | None, *, include_top: bool) -> Any:
     from larq_melius.models.registry import find_variant
-    from larq_melius.weights.loading import check_weights
+    from larq_melius.weights.lookup import check_weights
 
     variant = find_variant(model)
     tag = tag or variant.weights

@@ -11,7 +11,8 @@ from larq_melius.models.blocks import he_normal
 from larq_melius.models.configs import NetworkConfig
 from larq_melius.reference_implementations import ReferenceImplementation, get_reference_implementation
 from larq_melius.stems import STEMS
-from larq_melius.weights.loading import CLASSIFIER, check_weights, convention_of, load_weights
+from larq_melius.weights.loading import CLASSIFIER, convention_of, load_weights
+from larq_melius.weights.lookup import check_weights
 from larq_melius.weights.records import WeightsRecord
 
 Shape = tuple[int | None, ...]

@@ -45,6 +45,7 @@ assert "MeliusNet42" in run("recipes", "list")
 assert "radam" in run("recipes", "show", "MeliusNet42")
 assert "meliusnet_tiny_digits.npz" in run("weights", "list")
 assert "shipped" in run("weights", "verify")
+assert "meliusnet_tiny_digits.npz" in run("weights", "fetch", "MeliusNetTiny")
 assert "no runs" in run("runs", "list", ".")
 print("done")
 """
