@@ -152,7 +152,7 @@ def _check_members(root: h5py.File, data: bytes) -> None:
     """Raises ``ValueError`` if anything in a file stands elsewhere or twice, or attributes are larger than the file."""
     address = h5py.h5o.get_info(root.id).addr
     seen = {address}
-    room = len(data) - _text_bytes(root, read_header(data, address))
+    room = _room_beside_texts(root, read_header(data, address), len(data))
     groups = [root]
     while groups:
         group = groups.pop()
@@ -170,25 +170,24 @@ def _check_members(root: h5py.File, data: bytes) -> None:
             member = group[name]
             if isinstance(member, h5py.Dataset) and (member.is_virtual or member.external):
                 raise ValueError(f"{where} is stored in another file")
-            room -= _text_bytes(member, header)
-            if room < 0:
-                raise ValueError(f"attributes of {where} claim more bytes than the file has")
+            room = _room_beside_texts(member, header, room)
             if isinstance(member, h5py.Group):
                 groups.append(member)
 
 
-def _text_bytes(member: h5py.Group | h5py.Dataset, header: Header) -> int:
-    """How many bytes the texts in the attributes of an object claim."""
-    claimed = 0
+def _room_beside_texts(member: h5py.Group | h5py.Dataset, header: Header, room: int) -> int:
+    """How many bytes of a file are left beside the texts in the attributes of an object."""
     for name in member.attrs:
         attribute = member.attrs.get_id(name)
         kind = attribute.get_type()
         if isinstance(kind, h5py.h5t.TypeStringID) and kind.is_variable_str():
             count = attribute.get_space().get_simple_extent_npoints()
-            claimed += sum(text_lengths(header.attributes[name], count))
+            room -= sum(text_lengths(header.attributes[name], count))
         elif attribute.dtype.hasobject:
             raise ValueError(f"attribute {name} of {member.name} is neither text nor numbers")
-    return claimed
+    if room < 0:
+        raise ValueError(f"attributes of {member.name} claim more bytes than the file has")
+    return room
 
 
 def _check_storage(dataset: h5py.Dataset) -> None:

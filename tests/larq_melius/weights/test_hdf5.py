@@ -88,6 +88,12 @@ def test_texts_together_claim_no_more_than_the_file() -> None:
             open_hdf5(io.BytesIO(longer)),
         ):
             pass
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file.attrs["name"] = "x" * 10_000
+    alone = stream.getvalue().replace((10_000).to_bytes(4, "little"), (100_000).to_bytes(4, "little"), 1)
+    with pytest.raises(ValueError, match="attributes of / claim more bytes"), open_hdf5(io.BytesIO(alone)):
+        pass
     # One long text in the file, which would be eleven in memory.
     data[first : first + 11 * 16] = data[first : first + 16] * 11
     with h5py.File(io.BytesIO(data)) as file:
