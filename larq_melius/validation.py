@@ -105,7 +105,7 @@ def _sentence(detail: Any, record: type) -> str:
         words = str(detail["ctx"]["error"]).rstrip(".")
         if not location:
             return words
-    name = "".join(f"[{part}]" if isinstance(part, int) else part for part in location)
+    name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
     if kind == "missing":
         return f"{name} is missing"
     if kind != "value_error":

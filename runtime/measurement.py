@@ -40,12 +40,12 @@ class Measurement:
 
     Attributes:
         name: The network, as the caller calls it.
-        runtime: What ran it; see ``Interpreter``.
+        runtime: What ran it; see ``Interpreter``, and for phones ``larq_melius.zoo.devices.results.ModelResult``.
         threads: Threads it was given.
         bytes: Size of the file.
         claimed_operators: Operators of Larq Compute Engine's that the delegate ran.
-        open_seconds: From the file to a network ready to run, without importing the runtime.
-        memory_bytes: By how much opening it and running it once raised the process's peak of memory.
+        open_seconds: From the file to a network ready to run, without importing the runtime; ``None`` if unknown.
+        memory_bytes: By how much opening it and running it raised the process's peak of memory; ``None`` if unknown.
         seconds: Of each run, in the order in which they were measured.
     """
 
@@ -54,8 +54,8 @@ class Measurement:
     threads: int
     bytes: int
     claimed_operators: int
-    open_seconds: float
-    memory_bytes: int
+    open_seconds: float | None
+    memory_bytes: int | None
     seconds: tuple[float, ...]
 
     def quantile(self, share: float) -> float:

@@ -34,11 +34,13 @@ _OPTIONS = {
 }
 
 
-#: How ``Classifier.runtime`` is printed.
+#: How ``Classifier.runtime`` and ``Measurement.runtime`` are printed.
 RUNTIME_NAMES = {
     "keras": "Keras",
     "delegate": "LiteRT with the delegate",
     "lce": "Larq Compute Engine's interpreter",
+    "tflite": "stock TensorFlow Lite with the delegate, in the app",
+    "program": "the delegate, and by the static program what is not binary, which TensorFlow Lite runs faster (--app)",
 }
 
 

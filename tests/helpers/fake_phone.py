@@ -43,8 +43,9 @@ class FakePhone:
         self.free_bytes = 2**40
         self.commands: list[str] = []
         self.on_command: Callable[[str], None] = lambda command: None
-        for folder in _MAPPED:
+        for folder in (*_MAPPED, "/sdcard/Android/data"):
             (root / folder[1:]).mkdir(parents=True)
+        self._brought = self._listing()
         self.bin = root / "system/bin"
         self.bin.mkdir(parents=True)
         for name, script in tools.items():
@@ -77,12 +78,15 @@ class FakePhone:
         return text
 
     def files(self) -> list[str]:
-        """What lies on the phone: paths of files, beside what Android brings."""
-        return sorted(
+        """What lies on the phone beside what Android brings: paths of files and folders."""
+        return sorted(self._listing() - self._brought)
+
+    def _listing(self) -> set[str]:
+        return {
             "/" + path.relative_to(self.root).as_posix()
             for folder in _MAPPED
             for path in (self.root / folder[1:]).rglob("*")
-        )
+        }
 
     def unplug(self) -> None:
         """Ends the conversation, and listens no more."""
@@ -192,7 +196,9 @@ class _Connection:
                 self.send(b"AUTH", 1, 0, bytes(20))
             elif self.phone.state == "device":
                 features = "shell_v2,cmd,stat_v2" if self.phone.shell_v2 else ""
-                banner = f"device::ro.product.name=fake;ro.product.model=Fake;ro.product.device=fake;features={features}"
+                banner = (
+                    f"device::ro.product.name=fake;ro.product.model=Fake;ro.product.device=fake;features={features}"
+                )
                 self.send(b"CNXN", _VERSION, _MAX_DATA, banner.encode())
         elif command == b"OPEN":
             self._last += 1

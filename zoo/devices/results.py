@@ -4,11 +4,10 @@ The app and the static program write one document a run; the harness completes i
 """
 
 import json
-import os
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 
@@ -16,7 +15,7 @@ from larq_melius.files import write_atomically
 from larq_melius.validation import Items, Share, checked, one_line
 
 #: Changes whenever a field is added, removed or means something else.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 
 def _check_sha256(value: str) -> str:
@@ -109,8 +108,10 @@ class ModelResult:
     bytes: Annotated[Count | None, Field(description="Size of the file")]
     runtime: Annotated[
         Literal["tflite", "program"],
-        Field(description="tflite: stock TFLite with the delegate, XNNPACK for the rest; program: the delegate, plain "
-              "kernels of the static program for the rest, whose times are not TFLite's"),
+        Field(
+            description="tflite: stock TFLite with the delegate, XNNPACK for the rest; program: the delegate, plain "
+            "kernels of the static program for the rest, whose times are not TFLite's"
+        ),
     ]
     runtime_version: Annotated[str | None, Field(description="TFLite's version, or the program's")]
     delegate_version: Annotated[str | None, Field(description="larq-melius' version")]
@@ -144,6 +145,13 @@ class ModelResult:
         Line | None, Field(description="Why there are no times, in one line; null if there are. A stopped run has both")
     ]
 
+    @property
+    def memory_bytes(self) -> int | None:
+        """By how much opening and running the network raised the peak of the process's memory."""
+        if self.memory_peak_bytes is None or self.memory_before_bytes is None:
+            return None
+        return self.memory_peak_bytes - self.memory_before_bytes
+
     @model_validator(mode="after")
     def _check_statistics(self) -> "ModelResult":
         statistics = (self.min_ms, self.mean_ms, self.median_ms, self.p90_ms, self.p99_ms, self.std_ms)
@@ -164,7 +172,8 @@ class Results:
         Field(description="When the run began, UTC, as 2026-01-31T12:00:00Z"),
     ]
     tool: Annotated[
-        Literal["larq-melius-benchmark", "org.larqmelius.benchmark"], Field(description="The static program, or the app")
+        Literal["larq-melius-benchmark", "org.larqmelius.benchmark"],
+        Field(description="The static program, or the app"),
     ]
     tool_version: Annotated[str, Field(description="larq-melius' version")]
     device: Device
@@ -175,3 +184,78 @@ class Results:
     error: Annotated[
         Line | None, Field(description="Why the run ended early, such as an unknown argument; null if it did not")
     ]
+
+
+@checked
+class DeviceFile:
+    """All runs on phones of one model, in the order in which they were made."""
+
+    schema_version: Annotated[Literal[1], Field(description="Of this schema")]
+    runs: Items[Results]
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a ``DeviceFile``, whose ``#/$defs/Results`` is that of one run."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TypeAdapter(DeviceFile).json_schema()}
+
+
+def read_results(text: str) -> Results:
+    """Reads the document of one run.
+
+    Raises:
+        ValueError: If it is of another version, or not by the schema.
+    """
+    return _read(text, Results)
+
+
+def read_device_file(path: Path) -> DeviceFile:
+    """Reads a device's file.
+
+    Raises:
+        OSError: If there is none.
+        ValueError: If it is of another version, or not by the schema.
+    """
+    try:
+        return _read(path.read_text("utf-8"), DeviceFile)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def append_results(folder: Path, results: Results) -> Path:
+    """Adds a run to the file of its device, ``MANUFACTURER-MODEL.json``, which is made if there is none.
+
+    Args:
+        folder: Folder of such files; made if there is none.
+        results: The run.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: If the folder or the file cannot be written.
+        ValueError: If the file is of another version, or not by the schema; it is left as it is.
+    """
+    words = [results.device.manufacturer or "unknown", results.device.model or "device"]
+    path = folder / f"{re.sub(r'[^a-z0-9]+', '-', ' '.join(words).lower()).strip('-')}.json"
+    earlier = read_device_file(path).runs if path.exists() else ()
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(DeviceFile(SCHEMA_VERSION, (*earlier, results))), indent=1, ensure_ascii=False)
+    # One line for a list of numbers: samples would take most of the file.
+    text = re.sub(r"\[\s+([-\d.e+,\snul]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    return write_atomically(path, f"{text}\n".encode())
+
+
+def _read(text: str, kind: Any) -> Any:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"this is not JSON: {error}") from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"its schema has version {version}, and this version of larq-melius reads {SCHEMA_VERSION} only."
+        )
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        raise ValueError(one_line(error, kind)) from error
