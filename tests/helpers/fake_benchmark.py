@@ -110,7 +110,7 @@ def main(kind: str, arguments: list[str]) -> int:
     if mode == "newer":
         results["schema_version"] = 2
     if mode == "no results":
-        print("Error: results.json cannot be written: No space left on device", file=sys.stderr)
+        print("larq-melius-benchmark: results.json cannot be written: No space left on device", file=sys.stderr)
         return 1
     if mode == "unsupported" and "second" in flags["graph"]:
         empty = dict.fromkeys(name for name in results["models"][0] if name.endswith("_ms") and name != "samples_ms")

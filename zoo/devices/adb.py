@@ -60,13 +60,14 @@ class Adb:
         """Finds a phone.
 
         Args:
-            serial: What ``adb devices`` calls it; ``None`` if it is the only one.
+            serial: What ``adb devices`` calls it; ``None`` for what the environment variable ``ANDROID_SERIAL`` says,
+                or else the only one.
 
         Raises:
             DeviceError: If there is no adb, no such phone or several, if it is not ready, or its Android is too old.
         """
         self._adb = _find_adb()
-        self.serial = self._choose(serial)
+        self.serial = self._choose(serial or os.environ.get("ANDROID_SERIAL") or None)
         self.properties = dict(re.findall(r"^\[(.+?)\]: \[(.*)\]$", self._ask("shell", "getprop"), re.MULTILINE))
         sdk = self.properties.get("ro.build.version.sdk", "")
         if not sdk.isdigit():

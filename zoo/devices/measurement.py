@@ -18,6 +18,7 @@ from larq_melius.zoo.devices.phone import (
     Cooling,
     describe_device,
     describe_state,
+    saves_battery,
     wait_until_cool,
 )
 from larq_melius.zoo.devices.results import SCHEMA_VERSION, Device, ModelResult, Results, Settings, State
@@ -49,8 +50,8 @@ class Answer:
     tolerance: float
 
 
-def compute_answer(path: Path) -> Answer:
-    """Runs a network on this computer, for the phone to compare with.
+def compute_answer(path: Path) -> Answer | None:
+    """Runs a network on this computer, for the phone to compare with; ``None`` if its outputs are not 32-bit floats.
 
     Raises:
         ImportError, OSError, ValueError: As ``Interpreter`` does.
@@ -59,6 +60,8 @@ def compute_answer(path: Path) -> Answer:
     inputs = random_inputs(interpreter)
     given = interpreter.predict(inputs)
     outputs = given if isinstance(given, list) else [given]
+    if any(output.dtype != np.float32 for output in outputs):
+        return None
     binary = interpreter.claimed_operators > 0 or interpreter.runtime == "lce"
     share = _FLIP_TOLERANCE if binary else _ROUNDING_TOLERANCE
     return Answer(
@@ -100,6 +103,8 @@ def measure_on_phone(
     created = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     device = replace(describe_device(adb), abi=runner.abi)
     before = after = describe_state(adb)
+    if saves_battery(adb):
+        say("The phone's battery saver is on, which slows it down")
     documents: list[Results] = []
     models: list[ModelResult] = []
     stopped: str | None = None
@@ -143,20 +148,23 @@ def measure_on_phone(
     )
 
 
-def _measure(runner: Runner, path: Path, answer: Answer, settings: Settings, on_line: Callable[[str], None]) -> Results:
+def _measure(
+    runner: Runner, path: Path, answer: Answer | None, settings: Settings, on_line: Callable[[str], None]
+) -> Results:
     flags = [
         f"--num_threads={settings.num_threads}",
         f"--warmup_runs={settings.warmup_runs}",
         f"--num_runs={settings.num_runs}",
         f"--max_secs={settings.max_secs:g}",
         f"--enable_op_profiling={str(settings.op_profiling).lower()}",
-        f"--tolerance={answer.tolerance:g}",
     ]
     with tempfile.TemporaryDirectory() as folder:
         files = {"graph": path}
-        for flag, data in (("input", answer.inputs), ("expected", answer.outputs)):
-            files[flag] = Path(folder, f"{path.stem}.{flag}")
-            files[flag].write_bytes(data)
+        if answer is not None:
+            flags.append(f"--tolerance={answer.tolerance:g}")
+            for flag, data in (("input", answer.inputs), ("expected", answer.outputs)):
+                files[flag] = Path(folder, f"{path.stem}.{flag}")
+                files[flag].write_bytes(data)
         # Profiling takes runs of its own.
         return runner.measure(files, flags, (1 + settings.op_profiling) * settings.max_secs, on_line)
 

@@ -30,6 +30,7 @@ slower than in TensorFlow Lite.
 _EMPTY = "\nThere are no results yet.\n"
 _COLORS = {"tflite": "#3b6fb6", "program": "#c98a2b"}
 _TOOLS = {"tflite": "app", "program": "program"}
+_ORDER = list(_TOOLS)
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,15 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _newest(runs: Iterable[Results]) -> list[_Entry]:
-    """By network, tool and threads, in the order in which they first appear."""
+    """By network, tool and threads; networks stand together, in the order in which they first appear."""
     newest: dict[tuple[str, str, int], _Entry] = {}
     for results in runs:
         for model in results.models:
             if model.samples_ms:
                 newest[model.name, model.runtime, results.settings.num_threads] = _Entry(model, results)
-    return list(newest.values())
+    order = list(dict.fromkeys(name for name, _, _ in newest))
+    keys = sorted(newest, key=lambda key: (order.index(key[0]), _ORDER.index(key[1]), key[2]))
+    return [newest[key] for key in keys]
 
 
 def _section(entries: list[_Entry]) -> str:

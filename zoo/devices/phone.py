@@ -65,6 +65,11 @@ def thermal_status(adb: Adb) -> int | None:
     return status if status is not None and 0 <= status < len(THERMAL_STATUSES) else None
 
 
+def saves_battery(adb: Adb) -> bool:
+    """Whether a phone's battery saver is on, which lowers its clocks."""
+    return adb.shell("settings get global low_power").stdout.strip() == "1"
+
+
 def wait_until_cool(adb: Adb, cooling: Cooling, say: Callable[[str], None]) -> None:
     """Waits until a phone does not throttle for heat any more.
 

@@ -304,8 +304,8 @@ def _remove(adb: Adb, paths: Sequence[str]) -> None:
 def _words(result: subprocess.CompletedProcess[str]) -> str:
     """What a command on the phone said: its error, or else its last line."""
     lines = [line.strip() for line in f"{result.stdout}\n{result.stderr}".splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("Error")]
-    return (errors or lines or [""])[-1].removeprefix("Error: ")
+    errors = [line for line in lines if line.startswith(("Error", f"{PROGRAM}: "))]
+    return (errors or lines or [""])[-1].removeprefix("Error: ").removeprefix(f"{PROGRAM}: ")
 
 
 def _ending(result: subprocess.CompletedProcess[str]) -> str:

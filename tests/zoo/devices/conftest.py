@@ -41,6 +41,7 @@ _TOOLS = {
             fi;;
         esac""",
     "pidof": "[ -d /proc/$(cat $PHONE/app.pid) ] && cat $PHONE/app.pid",
+    "settings": "cat $PHONE/low_power 2>/dev/null || echo null",
     "input": "true",
     "wm": "true",
 }

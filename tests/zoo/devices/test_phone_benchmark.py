@@ -296,6 +296,11 @@ def test_a_phone_without_thermal_status(benchmark, phone):
     assert "throttling for heat: unknown before, unknown after" in benchmark("first.tflite").stderr
 
 
+def test_a_phone_that_saves_battery(benchmark, phone):
+    (phone.root / "low_power").write_text("1\n")
+    assert "The phone's battery saver is on, which slows it down" in benchmark("first.tflite").stderr
+
+
 def _start(phone, workplace, delegate_library):
     """A command whose program hangs on the phone."""
     (phone.root / "mode").write_text("hang")
