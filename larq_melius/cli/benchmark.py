@@ -82,6 +82,7 @@ class _Report:
         rows: Of JSON and CSV.
         measurements: Of the table.
         profiles: The time of each operator, by the names of the networks.
+        profiled: What is in them.
         notes: Lines below the table.
         errors: Lines about networks that could not be measured.
     """
@@ -89,6 +90,7 @@ class _Report:
     rows: list[dict[str, Any]]
     measurements: list["Measurement"]
     profiles: dict[str, str]
+    profiled: str
     notes: list[str]
     errors: list[str] = field(default_factory=list)
 
@@ -109,7 +111,7 @@ class _Report:
                 click.echo(note, err=True)
         if not as_json:
             for name, plan in self.profiles.items():
-                click.echo(f"\n{name}, the operators that the delegate runs:\n{plan.rstrip() or '(none)'}", err=as_csv)
+                click.echo(f"\n{name}, {self.profiled}:\n{plan.rstrip() or '(none)'}", err=as_csv)
         for error in self.errors:
             click.echo(f"Error: {error}", err=True)
 
@@ -133,6 +135,7 @@ def _measure_here(
         rows=[_row(m) for m in measurements],
         measurements=measurements,
         profiles={name: measure_profile(path, threads=threads, runs=runs) for name, path in files.items() if profile},
+        profiled="the operators that the delegate runs",
         notes=_runtime_notes(measurements),
     )
 
@@ -167,6 +170,7 @@ def _phone_report(results: "Results", names: list[str]) -> _Report:
         ],
         measurements=measurements,
         profiles={name: _profile_text(model) for name, model in measured if model.profile},
+        profiled="the least time of each operator",
         notes=[*_runtime_notes(measurements), describe_phone(results)],
         errors=[f"{name}: {m.error}" for name, m in zip(names, results.models, strict=True) if m.error is not None],
     )

@@ -39,8 +39,8 @@ RUNTIME_NAMES = {
     "keras": "Keras",
     "delegate": "LiteRT with the delegate",
     "lce": "Larq Compute Engine's interpreter",
-    "tflite": "stock TensorFlow Lite with the delegate, in the app",
-    "program": "the delegate, and by the static program what is not binary, which TensorFlow Lite runs faster (--app)",
+    "tflite": "the app: stock TensorFlow Lite with the delegate",
+    "program": "the static program: the delegate, and kernels slower than TensorFlow Lite's for the rest (see --app)",
 }
 
 

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import time
@@ -19,7 +21,7 @@ from larq_melius.zoo.devices.results import read_device_file
 
 pytestmark = pytest.mark.android
 
-APP_FOLDER = "/sdcard/Android/data/org.larqmelius.benchmark/files"
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -367,3 +369,23 @@ def test_a_folder_of_something_else(benchmark, phone, workplace):
     result = benchmark("first.tflite", "--results", ".")
     assert result.returncode == 2
     assert "README.md is not a page of results" in result.stderr
+
+
+@pytest.mark.parametrize(("abi", "name", "isa"), [("arm64-v8a", "arm64", "neon"), ("x86_64", "x86_64", None)])
+def test_the_real_program(new_phone, benchmark, workplace, abi, name, isa):
+    program = ROOT / f"build/android/larq-melius-benchmark-{name}"
+    if not program.exists():
+        pytest.skip(f"There is no {program.name}: make benchmark-program builds it.")
+    if name == "arm64" and not (shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")):
+        pytest.skip("There is no QEMU (Debian's package qemu-user) to run an ARM64 program.")
+    if name == "x86_64" and platform.machine() != "x86_64":
+        pytest.skip("This machine runs no program for x86-64.")
+    phone = new_phone(ro__product__cpu__abilist=abi)
+    result = benchmark("first.tflite", "--program", program, "--profile", "--runs", 4, "--results", "found")
+    assert result.returncode == 0, result.stderr
+    (run_,) = read_device_file(workplace / "found/example-phone-1.json").runs
+    (model,) = run_.models
+    assert (model.error, model.output_check, model.claimed_operators, len(model.samples_ms)) == (None, "passed", 4, 4)
+    assert (run_.device.abi, model.delegate_isa) == (abi, isa or model.delegate_isa)
+    assert sum(operator.binary for operator in model.profile) > 0
+    assert phone.files() == []
