@@ -99,13 +99,13 @@ class _Report:
         if as_json:
             profiles = {name: {"profile": text.splitlines()} for name, text in self.profiles.items()}
             print_json([{**row, **profiles.get(row["name"], {})} for row in self.rows])
-        elif as_csv:
+        elif as_csv and self.rows:
             text = io.StringIO()
-            writer = csv.DictWriter(text, list(self.rows[0]) if self.rows else [])
+            writer = csv.DictWriter(text, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
             click.echo(text.getvalue(), nl=False)
-        else:
+        elif self.measurements:
             _print_table(self.measurements)
             for note in self.notes:
                 click.echo(note, err=True)
@@ -218,7 +218,7 @@ def _row(m: "Measurement") -> dict[str, Any]:
 
 
 def _print_table(measurements: "list[Measurement]") -> None:
-    first = measurements[0].quantile(0.5) if measurements else 1
+    first = measurements[0].quantile(0.5)
     print_columns(
         [
             (

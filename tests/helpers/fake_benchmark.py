@@ -115,6 +115,7 @@ def main(kind: str, arguments: list[str]) -> int:
     if mode == "unsupported" and "second" in flags["graph"]:
         empty = dict.fromkeys(name for name in results["models"][0] if name.endswith("_ms") and name != "samples_ms")
         results["models"][0].update(empty, samples_ms=[], error="The operator STRANGE is not known.")
+    output.parent.mkdir(exist_ok=True)
     output.with_suffix(".new").write_text(json.dumps(results))
     output.with_suffix(".new").rename(output)
     return int(results["models"][0]["error"] is not None)

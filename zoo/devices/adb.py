@@ -1,13 +1,16 @@
 """Talks to an Android phone by the stock ``adb``; whatever goes wrong is an error of one line."""
 
+import contextlib
 import os
 import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 #: Android 7: the first whose shell tells exit codes, and the app's oldest.
 _OLDEST_SDK = 24
@@ -86,6 +89,24 @@ class Adb:
     def abis(self) -> list[str]:
         """What the phone runs, such as ``arm64-v8a``, the best first."""
         return self.properties.get("ro.product.cpu.abilist", "").split(",")
+
+    @contextlib.contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Keeps other benchmarks of this computer off the phone: they would disturb each other's times and files.
+
+        Raises:
+            DeviceError: If one is at work there.
+        """
+        folder = Path.home() / ".android"  # adb's own
+        folder.mkdir(exist_ok=True)
+        lock = FileLock(folder / f"larq-melius-{re.sub(r'[^A-Za-z0-9.-]', '_', self.serial)}.lock", timeout=0)
+        try:
+            with lock:
+                yield
+        except Timeout as error:
+            raise DeviceError(
+                f"Another benchmark is at work on the phone {self.serial}: wait until it ends."
+            ) from error
 
     def shell(
         self,

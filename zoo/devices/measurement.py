@@ -108,7 +108,7 @@ def measure_on_phone(
     documents: list[Results] = []
     models: list[ModelResult] = []
     stopped: str | None = None
-    with runner:
+    with adb.reserved(), runner:
         for name, path in files.items():
             try:
                 if stopped is not None:

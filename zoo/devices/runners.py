@@ -86,9 +86,9 @@ class ProgramRunner:
         self.abi, self._program = _find_program(adb, program)
 
     def __enter__(self) -> "ProgramRunner":
-        self._check_alone()
-        self._clean()
         try:
+            self._end_program()
+            self._clean()  # what a killed harness or --keep has left
             self._adb.output(f"mkdir -p {FOLDER}")
             self._adb.push(self._program, f"{FOLDER}/{PROGRAM}")
             self._adb.output(f"chmod 755 {FOLDER}/{PROGRAM}")
@@ -99,7 +99,7 @@ class ProgramRunner:
 
     def __exit__(self, *error: object) -> None:
         with contextlib.suppress(DeviceError):
-            self._adb.shell(f"test -f {FOLDER}/pid && kill -9 $(cat {FOLDER}/pid)")
+            self._end_program()
             if not self._keep:
                 self._clean()
 
@@ -107,7 +107,7 @@ class ProgramRunner:
         self, files: dict[str, Path], flags: Sequence[str], seconds: float, on_line: Callable[[str], None]
     ) -> Results:
         """Measures a network; see ``Runner``."""
-        pushed = _push(self._adb, files, FOLDER)
+        pushed = _push(self._adb, files, f"{FOLDER}/")
         arguments = [*_file_flags(pushed), *flags, f"--output={FOLDER}/results.json"]
         command = f"cd {FOLDER} && rm -f results.json && echo $$ > pid && exec ./{PROGRAM} {shlex.join(arguments)}"
         try:
@@ -121,15 +121,11 @@ class ProgramRunner:
             if not self._keep:
                 _remove(self._adb, [f"{FOLDER}/results.json", *pushed.values()])
 
-    def _check_alone(self) -> None:
-        """Measurements that run at the same time disturb each other."""
-        pid = self._adb.shell(
-            f"pid=$(cat {FOLDER}/pid 2>/dev/null) && grep -q {PROGRAM} /proc/$pid/cmdline 2>/dev/null && echo $pid"
-        ).stdout.strip()
-        if pid:
-            raise DeviceError(
-                f"Another benchmark runs on the phone, and would disturb this one: wait, or adb shell kill {pid}."
-            )
+    def _end_program(self) -> None:
+        """Ends the program if it runs; the number of its process may be another's by now."""
+        self._adb.shell(
+            f"pid=$(cat {FOLDER}/pid 2>/dev/null) && grep -q {PROGRAM} /proc/$pid/cmdline 2>/dev/null && kill -9 $pid"
+        )
 
     def _clean(self) -> None:
         self._adb.output(f"rm -rf {FOLDER}")
@@ -170,7 +166,7 @@ class AppRunner:
             if self._apk is not None:
                 self._adb.install(self._apk)
             self._adb.shell("input keyevent KEYCODE_WAKEUP; wm dismiss-keyguard")
-            self._make_folders()
+            self._make_folder()
         except BaseException:
             self.__exit__()
             raise
@@ -186,7 +182,8 @@ class AppRunner:
         self, files: dict[str, Path], flags: Sequence[str], seconds: float, on_line: Callable[[str], None]
     ) -> Results:
         """Measures a network; see ``Runner``."""
-        pushed = _push(self._adb, files, f"{APP_FOLDER}/models")
+        # Not into its folder of networks, where somebody may keep one of that name.
+        pushed = _push(self._adb, files, f"{APP_FOLDER}/harness-")
         name = f"harness-{time.time_ns()}.json"
         output = f"{APP_FOLDER}/results/{name}"
         arguments = shlex.join([*_file_flags(pushed), *flags, f"--output={name}"])
@@ -203,15 +200,16 @@ class AppRunner:
         if result.returncode or "Error" in result.stdout + result.stderr:
             raise DeviceError(f"{self._adb} does not start the app: {_words(result) or 'it says nothing'}")
 
-    def _make_folders(self) -> None:
+    def _make_folder(self) -> None:
         """Has the app make its folder: one that adb's shell made would not be the app's own."""
-        if not _exists(self._adb, APP_FOLDER):
-            self._start(f"-W -n {PACKAGE}/.BenchmarkActivity")
-            for _ in range(10):
-                if _exists(self._adb, APP_FOLDER):
-                    break
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
-        self._adb.output(f"mkdir -p {APP_FOLDER}/models {APP_FOLDER}/results")
+        if _exists(self._adb, APP_FOLDER):
+            return
+        self._start(f"-W -n {PACKAGE}/.BenchmarkActivity")
+        for _ in range(10):
+            if _exists(self._adb, APP_FOLDER):
+                return
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        raise DeviceError(f"{self._adb} has no folder {APP_FOLDER}, although the app runs.")
 
     def _wait(self, output: str, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -267,8 +265,9 @@ def _built(name: str) -> Path | None:
     return next((path for path in (folder / "build/android" / name for folder in folders) if path.is_file()), None)
 
 
-def _push(adb: Adb, files: dict[str, Path], folder: str) -> dict[str, str]:
-    paths = {flag: f"{folder}/{re.sub(r'[^A-Za-z0-9._-]', '_', file.name)}" for flag, file in files.items()}
+def _push(adb: Adb, files: dict[str, Path], prefix: str) -> dict[str, str]:
+    """Copies files to the phone; their paths there are their names after a prefix."""
+    paths = {flag: f"{prefix}{re.sub(r'[^A-Za-z0-9._-]', '_', file.name)}" for flag, file in files.items()}
     try:
         for flag, path in paths.items():
             adb.push(files[flag], path)

@@ -136,7 +136,8 @@ def test_an_app_that_was_installed_stays(benchmark, phone, workplace):
     (workplace / "build/android/larq-melius-benchmark.apk").unlink()
     assert benchmark("first.tflite", "--app").returncode == 0
     assert (phone.root / "installed").exists()
-    assert [path for path in phone.files() if phone.path(path).is_file()] == []
+    folder = "/sdcard/Android/data/org.larqmelius.benchmark"
+    assert phone.files() == [folder, f"{folder}/files", f"{folder}/files/results"]
 
 
 def test_no_adb(benchmark, monkeypatch, tmp_path):
@@ -243,6 +244,15 @@ def test_a_benchmark_that_fails(benchmark, phone, mode, app, message):
     assert phone.files() == []
 
 
+def test_no_network_that_can_be_measured(benchmark, phone):
+    (phone.root / "mode").write_text("unsupported")
+    for form in ((), ("--csv",)):
+        result = benchmark("second.tflite", *form)
+        assert one_error(result) == "second.tflite: The operator STRANGE is not known."
+    result = benchmark("second.tflite", "--json")
+    assert (result.returncode, json.loads(result.stdout)) == (1, [])
+
+
 def test_one_network_that_fails_leaves_the_others(benchmark, phone):
     (phone.root / "mode").write_text("unsupported")
     result = benchmark("second.tflite", "first.tflite", "--results", "found")
@@ -324,18 +334,31 @@ def _start(phone, workplace, delegate_library):
 
 def test_ctrl_c_leaves_nothing(phone, workplace, delegate_library):
     process = _start(phone, workplace, delegate_library)
-    pid = Path(phone.path("/data/local/tmp/larq-melius/pid")).read_text().strip()
+    pid = phone.path("/data/local/tmp/larq-melius/pid").read_text().strip()
     os.killpg(process.pid, signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
     assert errors.splitlines()[-1] == "Aborted."
     assert phone.files() == []
-    assert not any(pid in command for command in _running())
+    assert pid not in _running()
+
+
+def test_what_a_killed_harness_left_is_removed(phone, workplace, delegate_library, benchmark):
+    process = _start(phone, workplace, delegate_library)
+    pid = phone.path("/data/local/tmp/larq-melius/pid").read_text().strip()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+    (phone.root / "mode").unlink()
+    result = benchmark("first.tflite")
+    assert result.returncode == 0, result.stderr
+    assert pid not in _running()
+    assert phone.files() == []
 
 
 def test_another_benchmark_is_not_disturbed(phone, workplace, delegate_library, benchmark):
     process = _start(phone, workplace, delegate_library)
-    assert "Another benchmark runs on the phone" in one_error(benchmark("first.tflite"))
+    message = one_error(benchmark("first.tflite"))
+    assert message == f"Another benchmark is at work on the phone {phone.serial}: wait until it ends."
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=60)
 
