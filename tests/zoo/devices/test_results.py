@@ -70,7 +70,7 @@ def test_every_field_is_described_and_required():
         (lambda d: d["models"][0].update(samples_ms=[]), "the statistics of samples_ms are there exactly if it is not"),
         (lambda d: d["models"][0].update(p90_ms=None), "the statistics of samples_ms are there exactly if it is not"),
         (lambda d: d["models"][0].update(sha256="x"), "sha256 must be 64 hexadecimal digits"),
-        (lambda d: d["state_before"].update(thermal_status=7), "thermal_status must be at most 6"),
+        (lambda d: d["state_before"].update(thermal_status=7), "state_before.thermal_status must be at most 6, got 7"),
         (lambda d: d.update(created="today"), "created"),
     ],
 )
