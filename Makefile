@@ -30,6 +30,7 @@ ZIG := .venv-zig
 GLIBC := 2.28
 DELEGATES := build/delegates
 ARCHITECTURES := x86_64 aarch64
+ANDROID_API := 24
 ARM64 := .venv-arm64
 
 .PHONY: delegate sanitizers delegates wheels arm64-check install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
@@ -119,7 +120,8 @@ sanitizers:
 	  $(CMAKE) --preset $$preset; $(CMAKE) --build --preset $$preset; $(CTEST) --preset $$preset; done
 
 # The delegate for other machines, by Zig's cross compiler, each checked for what it needs.
-delegates: $(patsubst %,$(DELEGATES)/liblarq_melius_delegate-linux-%.so,$(ARCHITECTURES))
+ANDROID_DELEGATES := $(patsubst %,$(DELEGATES)/liblarq_melius_delegate-android-%.so,arm64 x86_64)
+delegates: $(patsubst %,$(DELEGATES)/liblarq_melius_delegate-linux-%.so,$(ARCHITECTURES)) $(ANDROID_DELEGATES)
 
 $(ZIG)/installed-$(ZIG_VERSION):
 	$(PYTHON) -m venv $(ZIG)
@@ -134,7 +136,19 @@ $(DELEGATES)/liblarq_melius_delegate-linux-%.so: $(DELEGATE_SOURCES) $(ZIG)/inst
 	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --build build/cross-$*
 	mkdir -p $(@D)
 	cp build/cross-$*/liblarq_melius_delegate.so $@.new
-	$(PYTHON) tests/helpers/check_library.py $@.new $(GLIBC)
+	$(PYTHON) tests/helpers/check_library.py $@.new glibc $(GLIBC)
+	mv $@.new $@
+
+# Android names the ABI of its 64-bit ARM processors arm64-v8a.
+$(DELEGATES)/liblarq_melius_delegate-android-%.so: $(DELEGATE_SOURCES) $(ZIG)/installed-$(ZIG_VERSION) \
+    runtime/cross/zig.cmake runtime/cross/android.cmake $(wildcard android/native/*) tests/helpers/check_library.py
+	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --fresh -S runtime -B build/cross-android-$* -G Ninja \
+	  -DCMAKE_TOOLCHAIN_FILE=cross/android.cmake -DARCHITECTURE=$(subst arm64,aarch64,$*) -DLARQ_MELIUS_TESTS=OFF \
+	  -DZIG=$$($(ZIG)/bin/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig
+	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --build build/cross-android-$*
+	mkdir -p $(@D)
+	cp build/cross-android-$*/liblarq_melius_delegate.so $@.new
+	$(PYTHON) tests/helpers/check_library.py $@.new android $(ANDROID_API)
 	mv $@.new $@
 
 # The delegate on ARM64, which QEMU emulates: the tests that compare it, and the instructions that it takes. UPDATE=--update

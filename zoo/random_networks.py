@@ -30,12 +30,21 @@ def convert_random_network(name: str) -> bytes:
         ImportError: If Larq Compute Engine, which converts it, is not installed.
         ValueError: If there is no such network.
     """
+    return convert(random_network(name))
+
+
+def random_network(name: str) -> tf.keras.Model:
+    """The network itself, with weights of Keras' random numbers; see ``convert_random_network``.
+
+    Raises:
+        ValueError: If there is no such network.
+    """
     if name in MOBILENETS:
         model = tf.keras.applications.MobileNet(alpha=MOBILENETS[name], weights=None)
     else:
         model = find_variant(name).function(weights=None)
     randomize_batchnorms(model)
-    return convert(model)
+    return model
 
 
 def randomize_batchnorms(model: tf.keras.Model) -> None:

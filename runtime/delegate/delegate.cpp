@@ -2,12 +2,15 @@
 //
 // The library exports two functions, which every binding of TensorFlow Lite looks up in an external delegate.
 // Everything else goes through function pointers of the runtime's own structures. No exception passes these functions.
+#include "delegate.h"
+
 #include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -42,21 +45,44 @@ struct Settings {
   int threads = 0;
 };
 
+struct Partition;
+
+// The partitions of a delegate that the runtime has not released, in the order in which they were made. Interpreters
+// that share the delegate may come and go in several threads.
+struct OpenPartitions {
+  std::mutex mutex;
+  std::vector<Partition*> partitions;
+};
+
 // One delegate as the application made it; may serve several interpreters.
 struct Delegate {
   TfLiteDelegate base = {};
   Settings settings;
   const Kernels* kernels = nullptr;
   ThreadPool pool;
+  std::shared_ptr<OpenPartitions> open = std::make_shared<OpenPartitions>();
 };
 
 // A run of operators that the delegate executes as one.
 struct Partition {
-  Delegate* delegate = nullptr;
+  explicit Partition(Delegate* maker) : delegate(maker), open(maker->open), profile(maker->settings.profile) {
+    const std::lock_guard<std::mutex> lock(open->mutex);
+    open->partitions.push_back(this);
+  }
+  ~Partition() {
+    const std::lock_guard<std::mutex> lock(open->mutex);
+    open->partitions.erase(std::find(open->partitions.begin(), open->partitions.end(), this));
+  }
+  Partition(const Partition&) = delete;
+  Partition& operator=(const Partition&) = delete;
+
+  Delegate* delegate;
   Program program;  // as read from the file
   std::unique_ptr<CompiledProgram> compiled;
   // The delegate may be gone when the runtime releases the partition.
-  bool profile = false;
+  std::shared_ptr<OpenPartitions> open;
+  bool profile;
+  int claimed = 0;  // operators of Larq Compute Engine's
   // What was wrong when it was made: the runtime asks only later.
   std::string error;
 };
@@ -93,14 +119,19 @@ std::unique_ptr<TfLiteIntArray, FreeDeleter> ToIntArray(const std::vector<int>& 
   return array;
 }
 
+int CountLceOperators(TfLiteContext* context, const std::vector<int>& nodes) {
+  const auto is_lce = [&](int node) { return IsLceOperator(ReadOperator(context, node)); };
+  return static_cast<int>(std::count_if(nodes.begin(), nodes.end(), is_lce));
+}
+
 void* InitPartition(TfLiteContext* context, const char* buffer, size_t /*length*/) {
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   try {
-    auto partition = std::make_unique<Partition>();
-    partition->delegate = static_cast<Delegate*>(params->delegate->data);
-    partition->profile = partition->delegate->settings.profile;
+    auto partition = std::make_unique<Partition>(static_cast<Delegate*>(params->delegate->data));
     try {
-      const Graph graph = ReadGraph(context, ToVector(params->nodes_to_replace));
+      const std::vector<int> nodes = ToVector(params->nodes_to_replace);
+      partition->claimed = CountLceOperators(context, nodes);
+      const Graph graph = ReadGraph(context, nodes);
       partition->program = Lower(graph, ToVector(params->input_tensors), ToVector(params->output_tensors));
       if (partition->delegate->settings.fuse) {
         Fuse(partition->program);
@@ -206,12 +237,8 @@ TfLiteStatus PrepareDelegate(TfLiteContext* context, TfLiteDelegate* base) {
     Require(context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes.get(), base) == kTfLiteOk,
             "the runtime does not accept the delegate's operators");
     if (delegate.settings.dump) {
-      const auto count_lce = [&](const std::vector<int>& indices) {
-        const auto is_lce = [&](int node) { return IsLceOperator(ReadOperator(context, node)); };
-        return static_cast<int>(std::count_if(indices.begin(), indices.end(), is_lce));
-      };
-      std::fprintf(stderr, "claimed %d of %d operators of Larq Compute Engine\n", count_lce(claimed),
-                   count_lce(nodes_of_plan));
+      std::fprintf(stderr, "claimed %d of %d operators of Larq Compute Engine\n",
+                   CountLceOperators(context, claimed), CountLceOperators(context, nodes_of_plan));
     }
   });
 }
@@ -230,7 +257,7 @@ bool ParseSwitch(const std::string& name, const std::string& text) {
 }
 
 // Options that the application gives, and for those that it does not give the environment.
-Settings ReadSettings(const char* const* keys, const char* const* values, size_t count) {
+Settings ReadSettings(const std::vector<std::string>& keys, const std::vector<std::string>& values) {
   Settings settings;
   const auto environment = [](const char* name) {
     const char* value = std::getenv(name);
@@ -245,9 +272,9 @@ Settings ReadSettings(const char* const* keys, const char* const* values, size_t
   read_switch("LARQ_MELIUS_DELEGATE_PROFILE", &settings.profile);
   read_switch("LARQ_MELIUS_DELEGATE_FUSE", &settings.fuse);
   read_switch("LARQ_MELIUS_DELEGATE_GLUE", &settings.glue);
-  for (size_t i = 0; i < count; ++i) {
-    const std::string key = keys[i];
-    const std::string value = values[i];
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const std::string& key = keys[i];
+    const std::string& value = values[i];
     if (key == "isa") {
       settings.instruction_set = value;
     } else if (key == "dump") {
@@ -268,6 +295,39 @@ Settings ReadSettings(const char* const* keys, const char* const* values, size_t
 }
 
 }  // namespace
+
+TfLiteDelegate* CreateDelegate(const std::vector<std::string>& keys, const std::vector<std::string>& values) {
+  auto delegate = std::make_unique<Delegate>();
+  delegate->settings = ReadSettings(keys, values);
+  delegate->kernels = &SelectKernels(delegate->settings.instruction_set);
+  delegate->base.data = delegate.get();
+  delegate->base.Prepare = PrepareDelegate;
+  delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
+  return &delegate.release()->base;
+}
+
+void DestroyDelegate(TfLiteDelegate* delegate) {
+  if (delegate != nullptr) delete static_cast<Delegate*>(delegate->data);
+}
+
+std::string PlanText(TfLiteDelegate* delegate) {
+  const std::shared_ptr<OpenPartitions> open = static_cast<Delegate*>(delegate->data)->open;
+  const std::lock_guard<std::mutex> lock(open->mutex);
+  std::string text;
+  for (const Partition* partition : open->partitions) {
+    if (partition->compiled != nullptr) text += partition->compiled->Dump();
+  }
+  return text;
+}
+
+int ClaimedOperators(TfLiteDelegate* delegate) {
+  const std::shared_ptr<OpenPartitions> open = static_cast<Delegate*>(delegate->data)->open;
+  const std::lock_guard<std::mutex> lock(open->mutex);
+  int claimed = 0;
+  for (const Partition* partition : open->partitions) claimed += partition->claimed;
+  return claimed;
+}
+
 }  // namespace larq_melius
 
 #define LARQ_MELIUS_EXPORT extern "C" __attribute__((visibility("default")))
@@ -277,13 +337,7 @@ LARQ_MELIUS_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* con
                                                                  size_t count, void (*report_error)(const char*)) {
   using namespace larq_melius;
   try {
-    auto delegate = std::make_unique<Delegate>();
-    delegate->settings = ReadSettings(keys, values, count);
-    delegate->kernels = &SelectKernels(delegate->settings.instruction_set);
-    delegate->base.data = delegate.get();
-    delegate->base.Prepare = PrepareDelegate;
-    delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
-    return &delegate.release()->base;
+    return CreateDelegate(std::vector<std::string>(keys, keys + count), std::vector<std::string>(values, values + count));
   } catch (const std::exception& error) {
     if (report_error != nullptr) report_error(("larq-melius: " + std::string(error.what())).c_str());
     return nullptr;
@@ -291,5 +345,5 @@ LARQ_MELIUS_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* con
 }
 
 LARQ_MELIUS_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
-  if (delegate != nullptr) delete static_cast<larq_melius::Delegate*>(delegate->data);
+  larq_melius::DestroyDelegate(delegate);
 }
