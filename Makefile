@@ -1,6 +1,7 @@
 # make delegate the library in C++ and its tests; make sanitizers them under sanitizers; make delegates, make wheels
 #             the library and the wheels for Linux on x86-64 and ARM64
 # make arm64-check  the delegate's tests on ARM64, which QEMU emulates, and the instructions that it takes there
+# make apk    the Android app with stock TensorFlow Lite, the delegate and some networks; make android-check all its checks
 # make demo   export the digits network, check it, classify digits, show them
 # make test   the test suite, in minutes; make test-long the tests that train several networks, or start, kill and
 #             resume processes; make test-all everything, with the slow tests
@@ -33,7 +34,7 @@ ARCHITECTURES := x86_64 aarch64
 ANDROID_API := 24
 ARM64 := .venv-arm64
 
-.PHONY: delegate sanitizers delegates wheels arm64-check install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
+.PHONY: delegate sanitizers delegates wheels arm64-check apk android-check install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
 
 install: $(INSTALLED)
 
@@ -170,6 +171,40 @@ $(ARM64)/installed: tests/arm64/install.sh
 build/count_instructions.so: tests/arm64/count_instructions.c
 	mkdir -p build
 	$(CC) -O2 -Wall -Wextra -shared -fPIC -o $@ $<
+
+# The Android app. The key for debugging is made once; with the same key the same sources give the same file.
+ANDROID := build/android
+ANDROID_KEY ?= .android/debug.p12
+DX := com.jakewharton.android.repackaged:dalvik-dx:16.0.1
+COPY := org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy
+
+apk: install $(ANDROID)/larq-melius-benchmark.apk
+
+$(ANDROID)/larq-melius-benchmark.apk: $(ANDROID)/models/made $(ANDROID_DELEGATES) $(ANDROID)/dalvik-dx.jar android/package.py \
+    android/pom.xml $(shell find android/src/main -type f)
+	android/install.sh
+	rm -rf android/target/classes
+	mvn --quiet --batch-mode --file android/pom.xml compile
+	$(BIN)/python android/package.py --classes android/target/classes --delegates $(DELEGATES) \
+	  --tflite android/target/tensorflow-lite.aar --models $(ANDROID)/models --dx $(ANDROID)/dalvik-dx.jar \
+	  --key $(ANDROID_KEY) $@
+
+$(ANDROID)/dalvik-dx.jar:
+	android/install.sh
+	mvn --quiet --batch-mode $(COPY) -Dartifact=$(DX) -DoutputDirectory=$(abspath $(ANDROID)) -Dmdep.stripVersion=true
+
+$(ANDROID)/models/made: android/models.py zoo/random_networks.py
+	cd tests && ../$(BIN)/python ../android/models.py ../$(ANDROID)/models
+	touch $@
+
+# Each part skips what cannot be installed here, and says so.
+android-check: install
+	if android/install.sh check && $(MAKE) apk $(DELEGATES)/liblarq_melius_delegate-linux-x86_64.so; then \
+	  mvn --quiet --batch-mode --file android/pom.xml test && \
+	  ANDROID_APK=$(abspath $(ANDROID))/larq-melius-benchmark.apk ANDROID_KEY=$(abspath $(ANDROID_KEY)) \
+	  ANDROID_ZIG=$$($(ZIG)/bin/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig \
+	  $(BIN)/pytest -m android -rs tests; \
+	else echo 'SKIPPED: the checks of the Android app, of which something could not be installed or built here (see above).'; fi
 
 # Source distribution and a wheel for this machine; "wheels" are those for other machines to be published.
 wheel: install

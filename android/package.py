@@ -2,12 +2,15 @@
 
     python android/package.py --classes DIR --delegates DIR --tflite AAR --models DIR --dx JAR --key FILE OUTPUT.apk
 
+Beside it lies the delegate for other apps: OUTPUT's folder gets ``larq-melius-delegate.aar``, its class and libraries.
+
 Needs Debian's ``aapt`` (which brings ``aapt2``), ``android-framework-res``, ``apksigner`` and a JDK. The key is a
 PKCS #12 file with the password "android"; where there is none, one is made for debugging. Whoever has the same key, the
 same tools and the same inputs gets the same file.
 """
 
 import argparse
+import io
 import os
 import struct
 import subprocess
@@ -74,6 +77,32 @@ def contents(arguments: argparse.Namespace, folder: Path) -> dict[str, bytes]:
     for path in sorted(arguments.models.iterdir()):
         if path.suffix in {".tflite", ".json"}:
             files[f"assets/models/{path.name}"] = path.read_bytes()
+    # What the app brings of others comes with its licenses; TensorFlow Lite's license is our own.
+    for name in ("LICENSE", "NOTICE"):
+        files[f"assets/licenses/{name}"] = (ANDROID.parent / name).read_bytes()
+    return files
+
+
+def delegate_archive(arguments: argparse.Namespace) -> dict[str, bytes]:
+    """The files of an Android archive of the delegate alone."""
+    folder = "org/larqmelius/delegate"
+    classes = io.BytesIO()
+    with zipfile.ZipFile(classes, "w") as archive:
+        for path in sorted((arguments.classes / folder).glob("*.class")):
+            archive.writestr(zipfile.ZipInfo(f"{folder}/{path.name}", EPOCH), path.read_bytes())
+    manifest = (
+        '<manifest xmlns:android="http://schemas.android.com/apk/res/android" package="org.larqmelius.delegate">\n'
+        f'  <uses-sdk android:minSdkVersion="{MIN_SDK}" />\n</manifest>\n'
+    )
+    # The library calls no method by name, but shrinkers must not rename those that it is called by.
+    rules = "-keepclasseswithmembernames class org.larqmelius.delegate.** { native <methods>; }\n"
+    files = {"AndroidManifest.xml": manifest.encode(), "R.txt": b"", "proguard.txt": rules.encode()}
+    files["classes.jar"] = classes.getvalue()
+    for ours, abi in ABIS.items():
+        library = arguments.delegates / f"liblarq_melius_delegate-android-{ours}.so"
+        files[f"jni/{abi}/liblarq_melius_delegate.so"] = library.read_bytes()
+    for name in ("LICENSE", "NOTICE"):
+        files[name] = (ANDROID.parent / name).read_bytes()
     return files
 
 
@@ -96,10 +125,13 @@ def write_aligned(path: Path, files: dict[str, bytes]) -> None:
 
 def make_key(key: Path) -> None:
     key.parent.mkdir(parents=True, exist_ok=True)
+    new = key.with_name(key.name + ".new")
+    new.unlink(missing_ok=True)
     # fmt: off
-    run("keytool", "-genkeypair", "-keystore", key, "-storetype", "PKCS12", "-storepass", PASSWORD.removeprefix("pass:"),
+    run("keytool", "-genkeypair", "-keystore", new, "-storetype", "PKCS12", "-storepass", PASSWORD.removeprefix("pass:"),
         "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10950", "-dname", "CN=larq-melius debug")
     # fmt: on
+    os.replace(new, key)
 
 
 def sign(unsigned: Path, key: Path, output: Path) -> None:
@@ -139,6 +171,8 @@ def main() -> None:
         folder = Path(temporary)
         write_aligned(folder / "unsigned.apk", contents(arguments, folder))
         sign(folder / "unsigned.apk", arguments.key, folder / "signed.apk")
+        write_aligned(folder / "delegate.aar", delegate_archive(arguments))
+        os.replace(folder / "delegate.aar", arguments.output.with_name("larq-melius-delegate.aar"))
         os.replace(folder / "signed.apk", arguments.output)
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
 

@@ -36,6 +36,12 @@ void MakeKey() {
 extern "C" {
 
 int* __errno(void);
+void __cxa_finalize(void* library);
+extern void* __dso_handle __attribute__((visibility("hidden")));
+
+// The NDK links each library with a piece that does this: what is registered to be destroyed at the end must be before
+// the library is gone.
+__attribute__((destructor)) static void Finalize(void) { __cxa_finalize(&__dso_handle); }
 
 int* __errno_location(void) { return __errno(); }
 
