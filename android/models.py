@@ -3,9 +3,9 @@
     python android/models.py FOLDER
 
 For each network ``NAME.tflite`` and ``NAME.json``: ``name``, ``sha256`` of the file, ``input_seed`` for the input,
-``expected`` output, ``tolerance`` of each of its numbers, ``random_weights``; for the digits network, which was trained,
-also ``mean`` and ``std`` of its preprocessing. All but that one end in logits: a softmax of random weights saturates, and
-hides errors. The same command on the same kind of processor writes the same bytes.
+``expected`` output, ``tolerance`` of each of its numbers, ``random_weights``; for the digits network, which was
+trained, also ``mean`` and ``std`` of its preprocessing. All but that one end in logits: a softmax of random weights
+saturates, and hides errors. The same command on the same kind of processor writes the same bytes.
 """
 
 import hashlib
@@ -69,12 +69,14 @@ def answer(model: tf.keras.Model, flatbuffer: bytes) -> dict[str, object]:
 
 
 def write(folder: Path, name: str, flatbuffer: bytes, facts: dict[str, object]) -> None:
+    """Writes a network and its record into the folder, each whole or not at all."""
     write_atomically(folder / f"{name}.tflite", flatbuffer)
     record = {"name": name, "sha256": hashlib.sha256(flatbuffer).hexdigest(), **facts}
     write_atomically(folder / f"{name}.json", json.dumps(record, indent=1).encode() + b"\n")
 
 
 def write_digits(folder: Path) -> None:
+    """Exports the digits network, as the demo does."""
     network = load_network("MeliusNetTiny")
     preprocessing = network.known_preprocessing()
     path = folder / "digits.tflite"
@@ -98,6 +100,7 @@ def write_digits(folder: Path) -> None:
 
 
 def main() -> None:
+    """Makes all networks."""
     if len(sys.argv) != 2:
         sys.exit("usage: python android/models.py FOLDER")
     folder = Path(sys.argv[1])

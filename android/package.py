@@ -49,8 +49,18 @@ def run(*command: str | Path) -> None:
 
 
 def make_dex(dx: Path, classes: Path, folder: Path) -> bytes:
+    """Android's code of a folder of Java classes."""
     dex = folder / "classes.dex"
-    run("java", "-cp", dx, "com.android.dx.command.Main", "--dex", f"--min-sdk-version={MIN_SDK}", f"--output={dex}", classes)
+    run(
+        "java",
+        "-cp",
+        dx,
+        "com.android.dx.command.Main",
+        "--dex",
+        f"--min-sdk-version={MIN_SDK}",
+        f"--output={dex}",
+        classes,
+    )
     return dex.read_bytes()
 
 
@@ -124,17 +134,20 @@ def write_aligned(path: Path, files: dict[str, bytes]) -> None:
 
 
 def make_key(key: Path) -> None:
+    """Makes a key for debugging, valid for thirty years."""
     key.parent.mkdir(parents=True, exist_ok=True)
     new = key.with_name(key.name + ".new")
     new.unlink(missing_ok=True)
     # fmt: off
-    run("keytool", "-genkeypair", "-keystore", new, "-storetype", "PKCS12", "-storepass", PASSWORD.removeprefix("pass:"),
-        "-alias", "debug", "-keyalg", "RSA", "-keysize", "2048", "-validity", "10950", "-dname", "CN=larq-melius debug")
+    run("keytool", "-genkeypair", "-keystore", new, "-storetype", "PKCS12", "-alias", "debug",
+        "-storepass", PASSWORD.removeprefix("pass:"), "-keyalg", "RSA", "-keysize", "2048", "-validity", "10950",
+        "-dname", "CN=larq-melius debug")
     # fmt: on
     os.replace(new, key)
 
 
 def sign(unsigned: Path, key: Path, output: Path) -> None:
+    """Signs by the schemes v2 and v3: Android 7 is the first that knows v2."""
     # fmt: off
     run("apksigner", "sign", "--ks", key, "--ks-pass", PASSWORD, "--min-sdk-version", MIN_SDK, "--v1-signing-enabled",
         "false", "--v2-signing-enabled", "true", "--v3-signing-enabled", "true", "--v4-signing-enabled", "false",
@@ -143,6 +156,7 @@ def sign(unsigned: Path, key: Path, output: Path) -> None:
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     for name in ("classes", "delegates", "tflite", "models", "dx", "key"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -151,6 +165,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def missing(arguments: argparse.Namespace) -> Iterator[str]:
+    """What is not there."""
     for name in ("classes", "delegates", "tflite", "models", "dx"):
         path = getattr(arguments, name)
         if not path.exists():
@@ -160,6 +175,7 @@ def missing(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def main() -> None:
+    """Packages, signs, and puts the files in place."""
     arguments = parse()
     problems = list(missing(arguments))
     if problems:

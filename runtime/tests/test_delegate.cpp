@@ -3,10 +3,13 @@
 #include <thread>
 
 #include "check.h"
+#include "delegate.h"
 #include "fake_runtime.h"
 #include "select.h"
 
+using larq_melius::ClaimedOperators;
 using larq_melius::kWordBits;
+using larq_melius::PlanText;
 using larq_melius::WordCount;
 
 namespace {
@@ -208,6 +211,48 @@ void TestThreadsShareADelegate() {
   for (std::thread& thread : threads) thread.join();
 }
 
+void TestTellsWhatItRuns() {
+  Random random(11);
+  Conv conv;
+  conv.Fill(random);
+  TestDelegate delegate(DelegateOptions{{"profile", "1"}});
+  CHECK(ClaimedOperators(delegate.get()) == 0);
+  CHECK(PlanText(delegate.get()).empty());
+  {
+    FakeRuntime runtime;
+    int y = 0;
+    const int x = conv.Build(runtime, &y);
+    CHECK(runtime.Apply(delegate.get()));
+    CheckConv(conv, runtime, x, y);
+    CHECK(ClaimedOperators(delegate.get()) == 1);
+    const std::string plan = PlanText(delegate.get());
+    CHECK(plan.find(" = binary_conv(") != std::string::npos);
+    CHECK(plan.find(" ms\n") == plan.size() - 4);
+    {
+      FakeRuntime other;
+      conv.Build(other, &y);
+      CHECK(other.Apply(delegate.get()));
+      CHECK(ClaimedOperators(delegate.get()) == 2);
+    }
+    CHECK(ClaimedOperators(delegate.get()) == 1);
+  }
+  CHECK(ClaimedOperators(delegate.get()) == 0);
+  CHECK(PlanText(delegate.get()).empty());
+}
+
+void TestRuntimeMayOutliveItsDelegate() {
+  Random random(12);
+  Conv conv;
+  conv.Fill(random);
+  FakeRuntime runtime;
+  int y = 0;
+  TestDelegate delegate;
+  const int x = conv.Build(runtime, &y);
+  CHECK(runtime.Apply(delegate.get()));
+  CheckConv(conv, runtime, x, y);
+  // The delegate goes first, since it was made last.
+}
+
 // A stem of a padded strided convolution, a grouped one and a padded max pool, a Dense Block, an Improvement Block and
 // a transition's pool.
 struct Stage {
@@ -391,6 +436,8 @@ int main() {
   TestConvolutions();
   TestInputsMayBeResized();
   TestThreadsShareADelegate();
+  TestTellsWhatItRuns();
+  TestRuntimeMayOutliveItsDelegate();
   TestFusedAndUnfusedNetworksAreEqual();
   TestBadOptionsAreReported();
   TestDamagedModelsAreRefused();

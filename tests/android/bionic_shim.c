@@ -1,5 +1,5 @@
 // What Android's libtensorflowlite_jni.so and the delegate for Android need of bionic and glibc has not, or has
-// otherwise. Preloaded, so that both run on glibc; see glibc_world.py.
+// otherwise. Preloaded, so that both run on glibc; see tests/helpers/glibc_world.py.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

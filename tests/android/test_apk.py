@@ -52,7 +52,11 @@ def test_manifest(apk_path):
 def test_code(apk_path):
     assert "Checksum verified" in output_of("dexdump", "-c", str(apk_path))
     classes = set(re.findall(r"Class descriptor *: '(.*)'", output_of("dexdump", str(apk_path))))
-    for name in ("larqmelius/benchmark/BenchmarkActivity", "larqmelius/delegate/MeliusDelegate", "tensorflow/lite/Interpreter"):
+    for name in (
+        "larqmelius/benchmark/BenchmarkActivity",
+        "larqmelius/delegate/MeliusDelegate",
+        "tensorflow/lite/Interpreter",
+    ):
         assert f"Lorg/{name};" in classes
     assert not {name for name in classes if name.startswith(("Landroid/", "Ljava/", "Lorg/robolectric", "Lorg/junit"))}
 
@@ -82,9 +86,9 @@ def test_tensorflow_lite_is_the_stock_one_for_pages_of_4_kib(abi, apk, tmp_path)
     library.write_bytes(apk.read(f"lib/{abi}/libtensorflowlite_jni.so"))
     archive = ROOT / "android/target/tensorflow-lite.aar"
     if archive.exists():
-        assert zipfile.ZipFile(archive).read(f"jni/{abi}/{library.name.replace('tflite', 'libtensorflowlite_jni')}") == (
-            library.read_bytes()
-        )
+        assert zipfile.ZipFile(archive).read(
+            f"jni/{abi}/{library.name.replace('tflite', 'libtensorflowlite_jni')}"
+        ) == (library.read_bytes())
     segments = output_of("readelf", "-lW", str(library))
     alignments = {int(text, 16) for text in re.findall(r"LOAD .* (0x[0-9a-f]+)$", segments, re.MULTILINE)}
     # If this fails, TensorFlow Lite suits larger pages at last: docs/android.md says that it does not.

@@ -1,8 +1,8 @@
 """A folder in which Android's libraries run on glibc: no phone, and no test of Android's loader or C library.
 
 TensorFlow Lite's library is that of its Android archive; only the tags of its dynamic section that ask for versions of
-symbols are blanked, since glibc has other versions. The delegate's library is untouched. Beside them are empty libraries
-with the names of Android's, and a preloaded one with the functions that glibc has not.
+symbols are blanked, since glibc has other versions. The delegate's library is untouched. Beside them are empty
+libraries with the names of Android's, and a preloaded one with the functions that glibc has not.
 """
 
 import os
@@ -23,7 +23,7 @@ PT_DYNAMIC = 2
 
 @dataclass(frozen=True)
 class World:
-    """Compiler and emulator of one processor; both empty lists' worth of nothing for this one."""
+    """A folder with its compiler, and the emulator of its processor: none for this machine's own."""
 
     folder: Path
     compiler: tuple[str, ...]
