@@ -5,9 +5,10 @@
 // what crosses the border is the same in both on 64-bit processors, as their headers show (bionic:
 // libc/include/bits/pthread_types.h; musl: include/alltypes.h.in): pthread_mutex_t has 40 bytes, pthread_cond_t 48,
 // pthread_rwlock_t 56, pthread_t 8, pthread_key_t and pthread_once_t 4, all zero where they are initialized statically;
-// timespec, the clocks, the numbers of errors and of system calls are the kernel's; FILE is used by pointer, and `stderr`
-// is a variable in both (in bionic from API level 23); dl_phdr_info begins alike, and libunwind reads that beginning
-// only. What differs (sysconf's numbers, setjmp's buffers, locales) is not used: bionic.txt has all names that are.
+// timespec, the clocks, the numbers of errors and of system calls are the kernel's; FILE is used by pointer, and
+// `stderr` is a variable in both (in bionic from API level 23); dl_phdr_info begins alike, and libunwind reads that
+// beginning only. What differs (sysconf's numbers, setjmp's buffers, locales) is not used: bionic.txt has all names
+// that are.
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

@@ -18,7 +18,9 @@ struct Env {
   void DeleteLocalRef(Object reference) { Call<23, void>(reference); }
   Object NewStringUTF(const char* text) { return Call<167, Object>(text); }
   // Null where there is no memory; an exception is pending then.
-  const char* GetStringUTFChars(Object string) { return Call<169, const char*>(string, static_cast<uint8_t*>(nullptr)); }
+  const char* GetStringUTFChars(Object string) {
+    return Call<169, const char*>(string, static_cast<uint8_t*>(nullptr));
+  }
   void ReleaseStringUTFChars(Object string, const char* text) { Call<170, void>(string, text); }
   int32_t GetArrayLength(Object array) { return Call<171, int32_t>(array); }
   Object GetObjectArrayElement(Object array, int32_t index) { return Call<173, Object>(array, index); }

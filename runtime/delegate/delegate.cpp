@@ -237,8 +237,8 @@ TfLiteStatus PrepareDelegate(TfLiteContext* context, TfLiteDelegate* base) {
     Require(context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, nodes.get(), base) == kTfLiteOk,
             "the runtime does not accept the delegate's operators");
     if (delegate.settings.dump) {
-      std::fprintf(stderr, "claimed %d of %d operators of Larq Compute Engine\n",
-                   CountLceOperators(context, claimed), CountLceOperators(context, nodes_of_plan));
+      std::fprintf(stderr, "claimed %d of %d operators of Larq Compute Engine\n", CountLceOperators(context, claimed),
+                   CountLceOperators(context, nodes_of_plan));
     }
   });
 }
@@ -337,7 +337,8 @@ LARQ_MELIUS_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* con
                                                                  size_t count, void (*report_error)(const char*)) {
   using namespace larq_melius;
   try {
-    return CreateDelegate(std::vector<std::string>(keys, keys + count), std::vector<std::string>(values, values + count));
+    return CreateDelegate(std::vector<std::string>(keys, keys + count),
+                          std::vector<std::string>(values, values + count));
   } catch (const std::exception& error) {
     if (report_error != nullptr) report_error(("larq-melius: " + std::string(error.what())).c_str());
     return nullptr;

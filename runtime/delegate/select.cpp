@@ -20,7 +20,8 @@ bool Always() { return true; }
 bool Never() { return false; }
 
 #if defined(__x86_64__)
-// What the processor has and the system saves: __builtin_cpu_supports says no to everything in libraries that Zig links.
+// What the processor has and the system saves: __builtin_cpu_supports says no to everything in libraries that Zig
+// links.
 struct Features {
   bool avx2 = false;    // and FMA
   bool avx512 = false;  // F, VL, BW, DQ and VPOPCNTDQ
@@ -41,8 +42,8 @@ Features ReadFeatures() {
   constexpr unsigned int kAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
   constexpr unsigned int kVpopcntdq = 1u << 14;
   features.avx2 = (ebx & kAvx2) != 0;
-  features.avx512 = features.avx2 && (saved & kSavedAvx512) == kSavedAvx512 && (ebx & kAvx512) == kAvx512 &&
-                    (ecx & kVpopcntdq) != 0;
+  features.avx512 =
+      features.avx2 && (saved & kSavedAvx512) == kSavedAvx512 && (ebx & kAvx512) == kAvx512 && (ecx & kVpopcntdq) != 0;
   return features;
 }
 

@@ -30,7 +30,9 @@ static int32_t ThrowNew(Env* env, void* error_class, const char* message) {
 }
 static void DeleteLocalRef(Env* env, void* object) { (void)env, (void)object; }
 static void* NewStringUTF(Env* env, const char* text) { return (void)env, strdup(text); }
-static const char* GetStringUTFChars(Env* env, void* string, uint8_t* copied) { return (void)env, (void)copied, string; }
+static const char* GetStringUTFChars(Env* env, void* string, uint8_t* copied) {
+  return (void)env, (void)copied, string;
+}
 static void ReleaseStringUTFChars(Env* env, void* string, const char* text) { (void)env, (void)string, (void)text; }
 static int32_t GetArrayLength(Env* env, Array* array) { return (void)env, array->length; }
 static void* GetObjectArrayElement(Env* env, Array* array, int32_t index) {
@@ -60,7 +62,7 @@ static void* ReadFile(const char* path, size_t* size) {
   return data;
 }
 
-#define CALL(result, name, ...) ((result(*)(__VA_ARGS__))Find(tflite, name))
+#define CALL(result, name, ...) ((result (*)(__VA_ARGS__))Find(tflite, name))
 
 int main(int count, char** arguments) {
   if (count != 6) Fail(arguments[0], "wants TFLITE DELEGATE MODEL INPUT OUTPUT");
@@ -118,7 +120,8 @@ int main(int count, char** arguments) {
   fclose(file);
 
   if (create != NULL) {
-    int32_t (*claimed)(Env*, void*, int64_t) = Find(library, "Java_org_larqmelius_delegate_MeliusDelegate_claimedOperators");
+    int32_t (*claimed)(Env*, void*, int64_t) =
+        Find(library, "Java_org_larqmelius_delegate_MeliusDelegate_claimedOperators");
     char* (*profile)(Env*, void*, int64_t) = Find(library, "Java_org_larqmelius_delegate_MeliusDelegate_profile");
     printf("claimed: %d\n%s\n", claimed(&env, NULL, (intptr_t)delegate), profile(&env, NULL, (intptr_t)delegate));
     CALL(void, "TfLiteInterpreterDelete", void*)(interpreter);
