@@ -1,5 +1,6 @@
 package org.larqmelius.benchmark;
 
+import android.animation.ArgbEvaluator;
 import android.app.Activity;
 import android.app.AlertDialog;
 import android.content.ActivityNotFoundException;
@@ -32,7 +33,6 @@ import android.widget.TextView;
 import java.io.File;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -230,7 +230,9 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
         preferences.edit().putStringSet(CHOSEN, new HashSet<>(chosen)).apply();
       }
     });
-    row.addView(box, new LinearLayout.LayoutParams(0, LinearLayout.LayoutParams.WRAP_CONTENT, 1));
+    LinearLayout.LayoutParams space = new LinearLayout.LayoutParams(0, LinearLayout.LayoutParams.WRAP_CONTENT, 1);
+    space.setMarginStart(-dp(6)); // The box has a margin of its own.
+    row.addView(box, space);
     if (!model.bundled()) {
       row.addView(removeButton(model));
     }
@@ -264,7 +266,7 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
 
   private void setUpSettings() {
     List<String> threads = new ArrayList<>();
-    int cores = Math.max(1, Runtime.getRuntime().availableProcessors());
+    int cores = session.device.cores();
     for (int i = 1; i <= cores; ++i) {
       threads.add(String.format("%d", i));
     }
@@ -284,7 +286,7 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
   }
 
   private void setUpSpinner(int id, List<String> choices, int selected) {
-    ArrayAdapter<String> adapter = new ArrayAdapter<>(this, android.R.layout.simple_spinner_item, choices);
+    ArrayAdapter<String> adapter = new ArrayAdapter<>(this, R.layout.choice, choices);
     adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item);
     Spinner spinner = findViewById(id);
     spinner.setAdapter(adapter);
@@ -531,7 +533,7 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     TextView answer = findViewById(R.id.digit_answer);
     TextView note = findViewById(R.id.digit_scores);
     if (scores == null || digitPixels == null) {
-      seen.setImageDrawable(null);
+      seen.setVisibility(View.INVISIBLE);
       answer.setText("");
       note.setText("");
       return;
@@ -550,15 +552,18 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     answer.setContentDescription(getString(R.string.digit_answer_description, first));
     note.setText(getString(
         R.string.digit_scores, ResultsCard.percent(scores[first]), second, ResultsCard.percent(scores[second])));
+    int paper = getColor(R.color.card);
+    int ink = getColor(R.color.text);
     int[] colors = new int[digitPixels.length];
     for (int i = 0; i < colors.length; ++i) {
-      colors[i] = 0xff000000 | digitPixels[i] * 0x010101;
+      colors[i] = (Integer) new ArgbEvaluator().evaluate(digitPixels[i] / 255f, paper, ink);
     }
     BitmapDrawable drawable = new BitmapDrawable(
         getResources(), Bitmap.createBitmap(colors, Digit.SIDE, Digit.SIDE, Bitmap.Config.ARGB_8888));
     drawable.setFilterBitmap(false);
     drawable.setAntiAlias(false);
     seen.setImageDrawable(drawable);
+    seen.setVisibility(View.VISIBLE);
   }
 
   private int dp(int value) {

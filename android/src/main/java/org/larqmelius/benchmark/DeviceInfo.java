@@ -128,7 +128,8 @@ final class DeviceInfo {
     return cores;
   }
 
-  private int cores() {
+  /** Processors that are configured, those that are off included. */
+  int cores() {
     String possible = read("sys/devices/system/cpu/possible");
     int cores = possible == null ? 0 : parseList(possible).length;
     return cores > 0 ? cores : Runtime.getRuntime().availableProcessors();

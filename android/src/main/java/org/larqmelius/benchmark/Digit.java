@@ -3,6 +3,8 @@ package org.larqmelius.benchmark;
 import android.content.Context;
 import android.graphics.Bitmap;
 import android.graphics.BitmapFactory;
+import android.graphics.Matrix;
+import android.media.ExifInterface;
 import android.net.Uri;
 import java.io.FileNotFoundException;
 import java.io.IOException;
@@ -135,6 +137,7 @@ final class Digit {
     if (bitmap == null) {
       throw new IOException("That file is not a picture that Android can read.");
     }
+    bitmap = upright(context, uri, bitmap);
     int[] colors = new int[bitmap.getWidth() * bitmap.getHeight()];
     bitmap.getPixels(colors, 0, bitmap.getWidth(), 0, 0, bitmap.getWidth(), bitmap.getHeight());
     int[] pixels = pixels(inkOf(colors), bitmap.getWidth(), bitmap.getHeight());
@@ -144,14 +147,46 @@ final class Digit {
     return pixels;
   }
 
-  private static Bitmap decode(Context context, Uri uri, BitmapFactory.Options options) throws IOException {
-    try (InputStream stream = context.getContentResolver().openInputStream(uri)) {
+  /** Turns a picture as the camera was held. */
+  private static Bitmap upright(Context context, Uri uri, Bitmap bitmap) throws IOException {
+    int orientation;
+    try (InputStream stream = open(context, uri)) {
+      orientation = new ExifInterface(stream).getAttributeInt(ExifInterface.TAG_ORIENTATION, 1);
+    } catch (IOException exception) {
+      return bitmap; // Pictures of other kinds than JPEG say nothing about it.
+    }
+    Matrix turn = new Matrix();
+    switch (orientation) {
+      case ExifInterface.ORIENTATION_ROTATE_90:
+        turn.setRotate(90);
+        break;
+      case ExifInterface.ORIENTATION_ROTATE_180:
+        turn.setRotate(180);
+        break;
+      case ExifInterface.ORIENTATION_ROTATE_270:
+        turn.setRotate(270);
+        break;
+      default:
+        return bitmap;
+    }
+    return Bitmap.createBitmap(bitmap, 0, 0, bitmap.getWidth(), bitmap.getHeight(), turn, false);
+  }
+
+  private static InputStream open(Context context, Uri uri) throws IOException {
+    try {
+      InputStream stream = context.getContentResolver().openInputStream(uri);
       if (stream == null) {
         throw new FileNotFoundException("That picture could not be opened.");
       }
-      return BitmapFactory.decodeStream(stream, null, options);
+      return stream;
     } catch (SecurityException exception) {
       throw new IOException("That picture may not be read.", exception);
+    }
+  }
+
+  private static Bitmap decode(Context context, Uri uri, BitmapFactory.Options options) throws IOException {
+    try (InputStream stream = open(context, uri)) {
+      return BitmapFactory.decodeStream(stream, null, options);
     }
   }
 }

@@ -22,7 +22,7 @@ public final class DigitView extends View {
   }
 
   /** Of the square's side: about as thick, beside a digit, as the pens of the data set. */
-  private static final float PEN = 0.09f;
+  private static final float PEN = 0.11f;
 
   private static final int INK_SIDE = 128;
 

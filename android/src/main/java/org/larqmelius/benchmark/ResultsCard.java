@@ -51,8 +51,9 @@ final class ResultsCard {
         R.string.results_settings,
         activity.getResources().getQuantityString(R.plurals.thread_count, threads, threads),
         activity.getResources().getQuantityString(R.plurals.run_count, runs, runs)));
-    text(R.id.stored_in)
-        .setText(activity.getString(R.string.stored_in, session.models.resultsFolder().getPath()));
+    String folder = session.models.resultsFolder().getPath();
+    int start = Math.max(0, folder.indexOf("Android/data")); // Before it stands what adb calls /sdcard.
+    text(R.id.stored_in).setText(activity.getString(R.string.stored_in, folder.substring(start)));
     showChart(results);
     showTable(results);
     showDetails(results);

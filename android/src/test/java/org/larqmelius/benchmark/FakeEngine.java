@@ -125,6 +125,7 @@ final class FakeEngine implements Engine {
     @Override
     public long run(ByteBuffer[] inputs, ByteBuffer[] outputs) {
       if (name.equals(heldModel) && count == heldAfter) {
+        heldModel = null;
         holding.countDown();
         release.acquireUninterruptibly();
       }
@@ -149,6 +150,7 @@ final class FakeEngine implements Engine {
     @Override
     public void close() {
       ++closed;
+      FakePhone.writeStatus(status, FakePhone.PEAK); // As if the peak had been reset.
     }
   }
 }

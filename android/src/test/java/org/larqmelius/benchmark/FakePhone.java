@@ -14,13 +14,16 @@ import org.robolectric.util.ReflectionHelpers;
 
 /** A phone that there is not: files of /proc and /sys, and what Android says of it. */
 final class FakePhone {
+  /** The peak of memory without any network, bytes. */
+  static final long PEAK = 90 << 20;
+
   private FakePhone() {}
 
   static void make(Context context, File root) {
     write(root, "proc/meminfo", "MemTotal:        7714843 kB\nMemFree: 1 kB\n");
     write(root, "proc/cpuinfo", "processor\t: 0\nHardware\t: Example board\n");
     write(root, "proc/self/clear_refs", "");
-    writeStatus(status(root), 90 << 20);
+    writeStatus(status(root), PEAK);
     write(root, "sys/devices/system/cpu/possible", "0-8\n");
     for (int core = 0; core < 9; ++core) {
       String folder = "sys/devices/system/cpu/cpu" + core + "/cpufreq/";

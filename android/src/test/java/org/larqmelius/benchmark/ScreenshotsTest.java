@@ -9,9 +9,16 @@ import android.graphics.Canvas;
 import android.graphics.Color;
 import android.view.View;
 import android.widget.LinearLayout;
+import java.awt.image.BufferedImage;
+import java.awt.image.DataBuffer;
+import java.awt.image.IndexColorModel;
 import java.io.File;
-import java.io.FileOutputStream;
+import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import javax.imageio.ImageIO;
 import org.junit.Before;
 import org.junit.Test;
 import org.junit.runner.RunWith;
@@ -81,6 +88,7 @@ public class ScreenshotsTest extends AppTest {
     }
     engine.specs.get("MeliusNet22").plan = plan.toString();
     BenchmarkActivity activity = measured();
+    session.results().models.get(2).loadMs = 41.5;
     ((LinearLayout) activity.findViewById(R.id.details)).getChildAt(2).performClick();
     compare("details", activity, R.id.details);
   }
@@ -115,9 +123,7 @@ public class ScreenshotsTest extends AppTest {
     BenchmarkActivity activity = measured();
     Bitmap picture = picture(activity, R.id.results);
     assertTrue(colors(picture) > 20);
-    if (System.getProperty("screenshots.large") != null) {
-      write(picture, new File(System.getProperty("screenshots.large"), "large-" + mode + ".png"));
-    }
+    write(picture, new File("target/screenshots", "large-fonts-" + mode + ".png"));
   }
 
   private BenchmarkActivity measured() {
@@ -166,7 +172,7 @@ public class ScreenshotsTest extends AppTest {
     }
     double share = (double) different / drawn.getWidth() / drawn.getHeight();
     if (share > DIFFERENT) {
-      File actual = new File("target", file.getName());
+      File actual = new File("target/screenshots", file.getName());
       write(drawn, actual);
       throw new AssertionError(
           file + " shows what the app does not draw any more: see android/" + actual + ", and mvn test -Dscreenshots=write");
@@ -184,10 +190,35 @@ public class ScreenshotsTest extends AppTest {
     return java.util.Arrays.stream(pixels).distinct().count();
   }
 
+  /** Writes a PNG of the 128 most frequent colors, to which the others, of the edges of letters, are near. */
   private static void write(Bitmap bitmap, File file) throws Exception {
-    file.getParentFile().mkdirs();
-    try (FileOutputStream stream = new FileOutputStream(file)) {
-      bitmap.compress(Bitmap.CompressFormat.PNG, 100, stream);
+    int width = bitmap.getWidth();
+    int height = bitmap.getHeight();
+    int[] pixels = new int[width * height];
+    bitmap.getPixels(pixels, 0, width, 0, 0, width, height);
+    Map<Integer, Integer> counts = new TreeMap<>();
+    for (int pixel : pixels) {
+      counts.merge(pixel, 1, Integer::sum);
     }
+    int[] palette = counts.keySet().stream()
+        .sorted(Comparator.comparing(color -> -counts.get(color)))
+        .limit(128)
+        .mapToInt(Integer::intValue)
+        .toArray();
+    Map<Integer, Integer> nearest = new HashMap<>();
+    for (int color : counts.keySet()) {
+      int best = 0;
+      for (int i = 1; i < palette.length; ++i) {
+        best = distance(color, palette[i]) < distance(color, palette[best]) ? i : best;
+      }
+      nearest.put(color, best);
+    }
+    IndexColorModel colors = new IndexColorModel(8, palette.length, palette, 0, false, -1, DataBuffer.TYPE_BYTE);
+    BufferedImage image = new BufferedImage(width, height, BufferedImage.TYPE_BYTE_INDEXED, colors);
+    for (int i = 0; i < pixels.length; ++i) {
+      image.getRaster().setSample(i % width, i / width, 0, nearest.get(pixels[i]));
+    }
+    file.getParentFile().mkdirs();
+    ImageIO.write(image, "png", file);
   }
 }
