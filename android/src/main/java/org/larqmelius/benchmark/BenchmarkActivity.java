@@ -45,8 +45,8 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
   private static final String SECONDS = "seconds";
   private static final String PROFILE = "profile";
   private static final String DIGIT_PIXELS = "digit pixels";
+  private static final String DIGIT_SCORES = "digit scores";
   private static final String OPEN_DETAILS = "open details";
-  private static final String MESSAGE = "message";
 
   private static final int[] RUN_CHOICES = {10, 50, 100, 500, 1000};
   private static final int[] SECOND_CHOICES = {10, 30, 60, 150, 600};
@@ -60,8 +60,9 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
   private final List<Models.Model> models = new ArrayList<>();
   private final Set<String> chosen = new HashSet<>();
   private ResultsCard resultsCard;
-  private String message;
+  private int additions;
   private int[] digitPixels;
+  private float[] digitScores;
 
   @Override
   protected void onCreate(Bundle saved) {
@@ -79,12 +80,13 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
         runArguments(getIntent());
       }
     } else {
-      message = saved.getString(MESSAGE);
       resultsCard.open.addAll(saved.getStringArrayList(OPEN_DETAILS));
       digitPixels = saved.getIntArray(DIGIT_PIXELS);
-      if (digitPixels != null) {
-        classify();
+      digitScores = saved.getFloatArray(DIGIT_SCORES);
+      if (digitPixels != null && digitScores == null) {
+        classify(); // What was under way answers to the activity that is gone.
       }
+      showDigit();
     }
   }
 
@@ -109,9 +111,9 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
   @Override
   protected void onSaveInstanceState(Bundle state) {
     super.onSaveInstanceState(state);
-    state.putString(MESSAGE, message);
     state.putStringArrayList(OPEN_DETAILS, new ArrayList<>(resultsCard.open));
     state.putIntArray(DIGIT_PIXELS, digitPixels);
+    state.putFloatArray(DIGIT_SCORES, digitScores);
   }
 
   @Override
@@ -153,7 +155,6 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
       setShowWhenLocked(true);
       setTurnScreenOn(true);
     }
-    message = null;
     Arguments arguments = Arguments.parse(text);
     if (arguments.error != null) {
       session.fail(arguments.settings, arguments.output, arguments.error);
@@ -182,6 +183,7 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
   // Networks and settings.
 
   private void listModels() {
+    additions = session.additions();
     models.clear();
     models.addAll(session.models.list());
     chosen.clear();
@@ -343,7 +345,7 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
       }
     }
     if (list.isEmpty()) {
-      say(getString(R.string.choose_a_model));
+      session.say(getString(R.string.choose_a_model));
       return;
     }
     Settings settings = new Settings();
@@ -351,13 +353,15 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     settings.numRuns = RUN_CHOICES[selected(R.id.runs)];
     settings.maxSecs = SECOND_CHOICES[selected(R.id.seconds)];
     settings.opProfiling = ((CheckBox) findViewById(R.id.profile)).isChecked();
-    message = null;
     session.start(list, settings, null, false);
     onSessionChanged();
   }
 
   @Override
   public void onSessionChanged() {
+    if (additions != session.additions()) {
+      listModels();
+    }
     boolean running = session.isRunning();
     Button run = findViewById(R.id.run);
     run.setText(running ? R.string.stop : R.string.run);
@@ -384,7 +388,7 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
         .setText(running ? R.string.digit_while_running : R.string.digit_intro);
     Results results = session.results();
     resultsCard.show(results, session, running);
-    String error = message != null ? message : results == null ? null : results.error;
+    String error = session.message() != null ? session.message() : results == null ? null : results.error;
     TextView messageView = findViewById(R.id.message);
     messageView.setText(error);
     messageView.setVisibility(error == null ? View.GONE : View.VISIBLE);
@@ -419,11 +423,6 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     ((ProgressBar) findViewById(R.id.progress)).setProgress((int) Math.round(1000 * progress.share()));
   }
 
-  private void say(String text) {
-    message = text;
-    onSessionChanged();
-  }
-
   private void share() {
     Intent send = new Intent(Intent.ACTION_SEND);
     send.setType("application/json");
@@ -440,7 +439,7 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     try {
       startActivityForResult(intent, request);
     } catch (ActivityNotFoundException exception) {
-      say(getString(R.string.no_picker));
+      session.say(getString(R.string.no_picker));
     }
   }
 
@@ -450,20 +449,12 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     if (uri == null) {
       return;
     }
-    message = null;
     if (request == PICK_MODEL) {
       session.addModel(uri, new Session.Answered<File>() {
         @Override
         public void onAnswer(File file) {
           chosen.add(file.getPath());
           preferences.edit().putStringSet(CHOSEN, new HashSet<>(chosen)).apply();
-          listModels();
-          onSessionChanged();
-        }
-
-        @Override
-        public void onError(String error) {
-          say(error);
         }
       });
     } else if (request == PICK_PHOTO) {
@@ -473,11 +464,6 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
         public void onAnswer(int[] pixels) {
           digitPixels = pixels;
           classify();
-        }
-
-        @Override
-        public void onError(String error) {
-          say(error);
         }
       });
     }
@@ -499,7 +485,8 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
       public void onClick(View button) {
         view.clear();
         digitPixels = null;
-        showScores(null);
+        digitScores = null;
+        showDigit();
       }
     });
     findViewById(R.id.digit_photo).setOnClickListener(new View.OnClickListener() {
@@ -517,18 +504,15 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     session.classify(digitPixels, new Session.Answered<float[]>() {
       @Override
       public void onAnswer(float[] scores) {
-        showScores(scores);
-      }
-
-      @Override
-      public void onError(String error) {
-        say(error);
+        digitScores = scores;
+        showDigit();
       }
     });
   }
 
-  /** Shows the ten scores of the digit, or that there is none. */
-  private void showScores(float[] scores) {
+  /** Shows what the network gets, and what it says; nothing if there is no digit. */
+  private void showDigit() {
+    float[] scores = digitScores;
     ImageView seen = findViewById(R.id.digit_seen);
     TextView answer = findViewById(R.id.digit_answer);
     TextView note = findViewById(R.id.digit_scores);

@@ -23,7 +23,7 @@ import java.util.List;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** The networks that the app has: those in it, and those in the folder to which adb push and the file picker put others. */
+/** The networks that the app brings, and those in the folder to which adb push and the file picker put others. */
 final class Models {
   private static final String ASSETS = "models";
   static final String DIGITS = "digits";
@@ -58,7 +58,8 @@ final class Models {
 
     static Model ofFile(File file) {
       String name = file.getName();
-      return new Model(name.endsWith(".tflite") ? name.substring(0, name.length() - 7) : name, file, file.length(), null);
+      String stem = name.endsWith(".tflite") ? name.substring(0, name.length() - ".tflite".length()) : name;
+      return new Model(stem, file, file.length(), null);
     }
 
     boolean bundled() {

@@ -8,8 +8,10 @@ import java.util.regex.Pattern;
 
 /** The delegate's plan of a network, as it prints it: one instruction a line, each with the least time that it took. */
 final class Profile {
-  private static final Pattern LINE = Pattern.compile("^\\s*%.* = (\\w+)\\((.*)\\) \\[(.*)\\](?: (\\d+\\.\\d+) ms)?$");
-  private static final Pattern INPUT = Pattern.compile("%\\d+ ");
+  // Outputs = kind(inputs) [details] time. An instruction may have several outputs: signs of its result.
+  private static final Pattern LINE =
+      Pattern.compile("^\\s*(%.*) = (\\w+)\\((.*)\\) \\[(.*)\\](?: (\\d+\\.\\d+) ms)?$");
+  private static final Pattern VALUE = Pattern.compile("%\\d+ ");
   private static final Pattern ISA = Pattern.compile("portable|avx2|avx512|neon\\w*");
 
   final List<Results.Operator> operators = new ArrayList<>();
@@ -24,34 +26,33 @@ final class Profile {
       if (!match.matches()) {
         continue;
       }
-      String kind = match.group(1);
-      String details = match.group(3);
+      String kind = match.group(2);
+      String details = match.group(4);
       String first = details.split(",")[0].trim();
       if (profile.isa == null && ISA.matcher(first).matches()) {
         profile.isa = first;
       }
-      if (match.group(4) != null) {
-        double milliseconds = Double.parseDouble(match.group(4));
+      if (match.group(5) != null) {
+        boolean isPack = kind.equals("pack");
+        boolean withSigns = !isPack && count(match.group(1)) > 1;
+        String name = name(kind, count(match.group(3))) + (withSigns ? " + LceQuantize" : "");
+        boolean binary = isPack || withSigns || kind.equals("unpack") || kind.startsWith("binary_");
         profile.operators.add(
-            new Results.Operator(name(kind, match.group(2)), true, isBinary(kind), 1, milliseconds));
+            new Results.Operator(name, true, binary, 1, Double.parseDouble(match.group(5))));
       }
     }
     return profile;
   }
 
-  private static boolean isBinary(String kind) {
-    return kind.startsWith("binary_") || kind.equals("pack") || kind.equals("unpack");
-  }
-
   /** The name that TensorFlow Lite or Larq Compute Engine has for an instruction. */
-  private static String name(String kind, String inputs) {
+  private static String name(String kind, int inputs) {
     switch (kind) {
       case "pack":
         return "LceQuantize";
       case "unpack":
         return "LceDequantize";
       case "binary_conv":
-        return count(INPUT, inputs) > 1 ? "LceBconv2d + ADD" : "LceBconv2d";
+        return inputs > 1 ? "LceBconv2d + ADD" : "LceBconv2d";
       case "binary_max_pool":
         return "LceBMaxPool2d";
       case "affine":
@@ -67,9 +68,9 @@ final class Profile {
     }
   }
 
-  private static int count(Pattern pattern, String text) {
+  private static int count(String values) {
     int count = 0;
-    for (Matcher matcher = pattern.matcher(text); matcher.find(); ) {
+    for (Matcher matcher = VALUE.matcher(values); matcher.find(); ) {
       ++count;
     }
     return count;

@@ -25,11 +25,9 @@ final class Session implements BenchmarkRun.Observer {
     void onSessionChanged();
   }
 
-  /** Takes, in the main thread, what came of a task. */
+  /** Takes, in the main thread, what came of a task. What goes wrong becomes the session's message. */
   interface Answered<T> {
     void onAnswer(T answer);
-
-    void onError(String message);
   }
 
   private static Session instance;
@@ -51,6 +49,8 @@ final class Session implements BenchmarkRun.Observer {
   };
 
   private Listener listener;
+  private String message;
+  private int additions;
   private volatile BenchmarkRun run;
   private volatile Results results;
   private volatile String output;
@@ -85,6 +85,21 @@ final class Session implements BenchmarkRun.Observer {
 
   void setListener(Listener listener) {
     this.listener = listener;
+  }
+
+  /** What the user is told of a mistake, or of what failed; null for nothing. */
+  String message() {
+    return message;
+  }
+
+  void say(String text) {
+    message = text;
+    main.post(change);
+  }
+
+  /** How many networks have been added: with more of them, their list is another. */
+  int additions() {
+    return additions;
   }
 
   /** The version of larq-melius, which is the app's. */
@@ -133,6 +148,7 @@ final class Session implements BenchmarkRun.Observer {
     }
     output = outputName;
     runsInBackground = inBackground;
+    message = null;
     results = null;
     run = new BenchmarkRun(engine, models, device, chosen, settings, version(), this);
     run.start();
@@ -156,12 +172,12 @@ final class Session implements BenchmarkRun.Observer {
   }
 
   /** Ends with an error what a script asked for: one line in the log, and a file of results that has it. */
-  void fail(Settings settings, String outputName, String message) {
+  void fail(Settings settings, String outputName, String failure) {
     Results failed = new Results();
     failed.created = Results.now();
     failed.toolVersion = version();
-    failed.error = message;
-    Log.e(BenchmarkRun.TAG, "Error: " + message);
+    failed.error = failure;
+    Log.e(BenchmarkRun.TAG, "Error: " + failure);
     try {
       failed.device = device.device();
       failed.stateBefore = device.state();
@@ -172,6 +188,7 @@ final class Session implements BenchmarkRun.Observer {
     }
     store(failed, outputName);
     if (run == null) {
+      message = null;
       results = failed;
       main.post(change);
     }
@@ -253,8 +270,15 @@ final class Session implements BenchmarkRun.Observer {
   }
 
   /** Copies a network that the file picker gave. */
-  void addModel(final Uri uri, Answered<File> answered) {
-    submit(answered, new Task<File>() {
+  void addModel(final Uri uri, final Answered<File> answered) {
+    Answered<File> counted = new Answered<File>() {
+      @Override
+      public void onAnswer(File file) {
+        ++additions;
+        answered.onAnswer(file);
+      }
+    };
+    submit(counted, new Task<File>() {
       @Override
       public File run() throws IOException {
         return models.add(uri);
@@ -288,15 +312,15 @@ final class Session implements BenchmarkRun.Observer {
           error = Results.oneLine(exception);
         }
         final T found = answer;
-        final String message = error;
+        final String failure = error;
         main.post(new Runnable() {
           @Override
           public void run() {
-            if (message == null) {
+            message = failure;
+            if (failure == null) {
               answered.onAnswer(found);
-            } else {
-              answered.onError(message);
             }
+            change.run();
           }
         });
       }

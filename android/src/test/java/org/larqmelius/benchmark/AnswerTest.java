@@ -53,7 +53,8 @@ public class AnswerTest {
 
   @Test
   public void readsFilesOfSeveralTensors() throws Exception {
-    Engine.Tensor[] tensors = {new Engine.Tensor("INT32", new int[] {1}, 4), new Engine.Tensor("INT8", new int[] {2}, 2)};
+    Engine.Tensor[] tensors = {
+        new Engine.Tensor("INT32", new int[] {1}, 4), new Engine.Tensor("INT8", new int[] {2}, 2)};
     File file = folder.newFile();
     Files.write(file.toPath(), new byte[] {5, 1, 0, 0, -1, 7});
     Answer answer = Answer.ofFiles(file, file, Double.NaN);

@@ -2,6 +2,7 @@ package org.larqmelius.benchmark;
 
 import static org.junit.Assert.assertTrue;
 
+import android.content.Context;
 import android.content.Intent;
 import android.os.Looper;
 import android.widget.LinearLayout;
@@ -52,8 +53,8 @@ abstract class AppTest {
 
   /** As after the end of the process: only what is in files is left. */
   void newProcess() {
-    session = new Session(
-        RuntimeEnvironment.getApplication(), engine, new DeviceInfo(RuntimeEnvironment.getApplication(), phone.getRoot()));
+    Context context = RuntimeEnvironment.getApplication();
+    session = new Session(context, engine, new DeviceInfo(context, phone.getRoot()));
     Session.replace(session);
   }
 

@@ -24,8 +24,8 @@ public class ArgumentsTest {
   @Test
   public void readsAllNames() {
     Arguments arguments = Arguments.parse(
-        "--graph=a.tflite --graph=b.tflite\n --num_threads=4 --warmup_runs=3 --num_runs=7 --min_secs=0.5 --max_secs=12.5"
-            + " --run_delay=0.25 --enable_op_profiling=true --report_peak_memory_footprint=false"
+        "--graph=a.tflite --graph=b.tflite\n --num_threads=4 --warmup_runs=3 --num_runs=7 --min_secs=0.5"
+            + " --max_secs=12.5 --run_delay=0.25 --enable_op_profiling=true --report_peak_memory_footprint=false"
             + " --external_delegate_options=isa:portable;fuse:0 --output=x.json");
     assertNull(arguments.error);
     assertEquals(List.of("a.tflite", "b.tflite"), arguments.graphs);
@@ -51,7 +51,8 @@ public class ArgumentsTest {
 
   @Test
   public void quotesHoldSpacesTogether() {
-    assertEquals(List.of("--graph=a b.tflite", "--num_runs=2"), Arguments.split("--graph='a b.tflite'   --num_runs=2 "));
+    assertEquals(
+        List.of("--graph=a b.tflite", "--num_runs=2"), Arguments.split("--graph='a b.tflite'   --num_runs=2 "));
     assertEquals(List.of("--graph=a b", "--x=1"), Arguments.split("\"--graph=a b\" --x=1"));
   }
 
@@ -73,7 +74,8 @@ public class ArgumentsTest {
     assertError("--input and --expected belong together: pass both or none.", "--graph=a --input=x");
     assertError("--input and --expected are for one --graph, and there are 2.",
         "--graph=a --graph=b --input=x --expected=y");
-    assertTrue(Arguments.parse("--graph=a --use_gpu=true").error.startsWith("The argument --use_gpu is unknown; there are graph,"));
+    String unknown = Arguments.parse("--graph=a --use_gpu=true").error;
+    assertTrue(unknown, unknown.startsWith("The argument --use_gpu is unknown; there are graph,"));
   }
 
   @Test

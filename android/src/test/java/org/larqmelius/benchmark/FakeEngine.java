@@ -93,7 +93,8 @@ final class FakeEngine implements Engine {
     }
     Spec spec = specs.get(name);
     if (spec == null) {
-      throw new IllegalArgumentException("Internal error: Cannot create interpreter:\nThe model is not a valid Flatbuffer");
+      throw new IllegalArgumentException(
+          "Internal error: Cannot create interpreter:\nThe model is not a valid Flatbuffer");
     }
     if (spec.failure != null) {
       throw spec.failure;

@@ -26,8 +26,8 @@ import org.robolectric.ParameterizedRobolectricTestRunner;
 import org.robolectric.RuntimeEnvironment;
 
 /**
- * Draws the pictures of docs/images and compares them with those; {@code mvn test -Dscreenshots=write} writes them anew. The
- * numbers in them are FakeEngine's.
+ * Draws the pictures of docs/images and compares them with those; {@code mvn test -Dscreenshots=write} writes them
+ * anew. The numbers in them are FakeEngine's.
  */
 @RunWith(ParameterizedRobolectricTestRunner.class)
 public class ScreenshotsTest extends AppTest {
@@ -80,8 +80,8 @@ public class ScreenshotsTest extends AppTest {
     StringBuilder plan = new StringBuilder();
     String pack = "  %%2 int32 1x56x56x2 in #1 = pack(%%1 float32 1x56x56x64 in #0) [neon, compared] %s ms\n";
     String conv = "  %%3 float32 1x56x56x64 in #0 = binary_conv(%%2 int32 1x56x56x2 in #1) [neon, map] %s ms\n";
-    String fused =
-        "  %%4 float32 1x56x56x64 in #0 = binary_conv(%%2 int32 1x56x56x2 in #1, %%3 float32 1x56x56x64 in #0) [neon, map] %s ms\n";
+    String fused = "  %%4 float32 1x56x56x64 in #0 = binary_conv(%%2 int32 1x56x56x2 in #1,"
+        + " %%3 float32 1x56x56x64 in #0) [neon, map] %s ms\n";
     for (int i = 0; i < 34; ++i) {
       plan.append(String.format(pack, "0.055"));
       plan.append(String.format(i % 2 == 0 ? conv : fused, "0.310"));
@@ -97,8 +97,8 @@ public class ScreenshotsTest extends AppTest {
   public void digit() throws Exception {
     BenchmarkActivity activity = start().get();
     idle();
-    BenchmarkActivityTest.draw(activity, 0.3f, 0.25f, 0.42f, 0.17f, 0.55f, 0.17f, 0.66f, 0.25f, 0.66f, 0.37f, 0.58f, 0.46f,
-        0.45f, 0.49f, 0.58f, 0.52f, 0.68f, 0.62f, 0.68f, 0.74f, 0.58f, 0.83f, 0.42f, 0.83f, 0.3f, 0.75f);
+    BenchmarkActivityTest.draw(activity,
+        0.3f, 0.25f, 0.42f, 0.17f, 0.55f, 0.17f, 0.66f, 0.25f, 0.66f, 0.37f, 0.58f, 0.46f, 0.45f, 0.49f, 0.58f, 0.52f, 0.68f, 0.62f, 0.68f, 0.74f, 0.58f, 0.83f, 0.42f, 0.83f, 0.3f, 0.75f);
     await(() -> !text(activity, R.id.digit_answer).isEmpty());
     compare("digit", activity, R.id.digit_card);
   }
@@ -175,7 +175,7 @@ public class ScreenshotsTest extends AppTest {
       File actual = new File("target/screenshots", file.getName());
       write(drawn, actual);
       throw new AssertionError(
-          file + " shows what the app does not draw any more: see android/" + actual + ", and mvn test -Dscreenshots=write");
+          file + " is not what the app draws: see android/" + actual + ", and mvn test -Dscreenshots=write");
     }
   }
 

@@ -3,7 +3,7 @@ package androidx.test.platform.app;
 import android.app.Instrumentation;
 import android.os.Bundle;
 
-/** Holds the instrumentation that Robolectric registers. As the other classes below androidx.test: what Robolectric calls. */
+/** Holds the instrumentation that Robolectric registers. It and its neighbors have what Robolectric calls. */
 public final class InstrumentationRegistry {
   private static Instrumentation instrumentation;
 
