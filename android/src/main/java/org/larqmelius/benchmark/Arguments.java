@@ -6,9 +6,9 @@ import java.util.List;
 /**
  * The arguments that an intent brings, in one text: {@code --graph=a.tflite --num_threads=4}.
  *
- * <p>The names are those of TensorFlow Lite's benchmark_model. Several {@code --graph}, {@code --output}, {@code --input},
- * {@code --expected} and {@code --tolerance} are ours. All arguments are read even if one is wrong, so that the error can
- * be written to the file that was asked for.
+ * <p>The names are those of TensorFlow Lite's benchmark_model. Several {@code --graph}, {@code --output},
+ * {@code --input}, {@code --expected} and {@code --tolerance} are ours. All arguments are read even if one is wrong, so
+ * that the error can be written to the file that was asked for.
  */
 final class Arguments {
   final Settings settings = new Settings();

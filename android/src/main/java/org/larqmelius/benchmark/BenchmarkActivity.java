@@ -215,8 +215,8 @@ public final class BenchmarkActivity extends Activity implements Session.Listene
     int end = text.length();
     text.append(getString(kind, Formatter.formatShortFileSize(this, model.bytes)));
     text.setSpan(new RelativeSizeSpan(0.87f), end, text.length(), Spanned.SPAN_EXCLUSIVE_EXCLUSIVE);
-    text.setSpan(
-        new ForegroundColorSpan(getColor(R.color.text_secondary)), end, text.length(), Spanned.SPAN_EXCLUSIVE_EXCLUSIVE);
+    ForegroundColorSpan pale = new ForegroundColorSpan(getColor(R.color.text_secondary));
+    text.setSpan(pale, end, text.length(), Spanned.SPAN_EXCLUSIVE_EXCLUSIVE);
     box.setText(text);
     box.setTag(model.key());
     box.setChecked(chosen.contains(model.key()));

@@ -13,8 +13,8 @@ import org.json.JSONException;
 /**
  * Measures networks, one after the other, in a thread of its own.
  *
- * <p>Each is opened, compared with its stored answer, warmed up, and timed; then, if asked for, opened again to time its
- * operators, so that this does not slow what is measured.
+ * <p>Each is opened, compared with its stored answer, warmed up, and timed; then, if asked for, opened again to time
+ * its operators, so that this does not slow what is measured.
  */
 final class BenchmarkRun {
   /** The tag of benchmark_model's lines in the log. */

@@ -10,7 +10,7 @@ import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.InputStream;
 
-/** Makes of a picture what the digits network was trained on: 8 x 8 pixels from 0, paper, to 255, ink, the digit in full. */
+/** Makes of a picture what the digits network was trained on: 8 x 8 pixels from 0, paper, to 255, ink. */
 final class Digit {
   static final int SIDE = 8;
   private static final int PHOTO_SIDE = 512;

@@ -23,7 +23,7 @@ interface Engine {
 
     Tensor[] outputs();
 
-    /** Runs it once, and returns how long that took, ns. Buffers are direct, of native byte order, as long as the tensors. */
+    /** Runs it once, and returns how long that took, ns. Buffers are direct, of native order, as long as the tensors. */
     long run(ByteBuffer[] inputs, ByteBuffer[] outputs);
 
     /** Operators of Larq Compute Engine's that the delegate runs. */

@@ -231,7 +231,10 @@ final class ResultsCard {
       JSONObject now = session.device.state();
       StringBuilder text = new StringBuilder();
       text.append(activity.getString(
-          R.string.device_name, known(device, "manufacturer"), known(device, "model"), known(device, "android_release")));
+          R.string.device_name,
+          known(device, "manufacturer"),
+          known(device, "model"),
+          known(device, "android_release")));
       text.append('\n').append(activity.getString(R.string.device_soc, known(device, "soc"), device.getInt("cores")));
       JSONArray clocks = device.getJSONArray("core_max_mhz");
       if (clocks.length() > 0) {

@@ -42,7 +42,8 @@ public final class ResultsProvider extends ContentProvider {
 
   @Override
   public Cursor query(Uri uri, String[] projection, String selection, String[] arguments, String order) {
-    String[] columns = projection == null ? new String[] {OpenableColumns.DISPLAY_NAME, OpenableColumns.SIZE} : projection;
+    String[] all = {OpenableColumns.DISPLAY_NAME, OpenableColumns.SIZE};
+    String[] columns = projection == null ? all : projection;
     MatrixCursor cursor = new MatrixCursor(columns, 1);
     try {
       File file = file(uri);

@@ -53,7 +53,7 @@ final class Statistics {
     return Math.sqrt(squares / sorted.length);
   }
 
-  /** The line that TensorFlow Lite's benchmark_model logs. Times are in µs; averages have six digits, as C++ prints them. */
+  /** The line that benchmark_model logs. Times are in µs; averages have six digits, as C++ prints them. */
   static String resultLine(long init, long first, double warmup, double inference) {
     return "Inference timings in us: Init: " + init + ", First inference: " + first + ", Warmup (avg): "
         + sixDigits(warmup) + ", Inference (avg): " + sixDigits(inference);

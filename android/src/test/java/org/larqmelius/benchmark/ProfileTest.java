@@ -54,7 +54,8 @@ public class ProfileTest {
   @Test
   public void signsThatAreMadeOnTheWayAreBinary() {
     Profile profile = Profile.parse(
-        "  %5 float32 1x8x8x2 in #1, %6 int32 1x8x8x2 in #2[0:2] = max_pool(%1 float32 1x8x8x64 external) [x] 0.250 ms\n"
+        "  %5 float32 1x8x8x2 in #1, %6 int32 1x8x8x2 in #2[0:2] = max_pool(%1 float32 1x8x8x64 external) [x]"
+            + " 0.250 ms\n"
             + "  %7 float32 1x8x8x2 in #1 = max_pool(%1 float32 1x8x8x64 external) [x] 0.250 ms\n");
     assertEquals("MAX_POOL_2D + LceQuantize", profile.operators.get(0).name);
     assertTrue(profile.operators.get(0).binary);

@@ -98,7 +98,8 @@ public class ScreenshotsTest extends AppTest {
     BenchmarkActivity activity = start().get();
     idle();
     BenchmarkActivityTest.draw(activity,
-        0.3f, 0.25f, 0.42f, 0.17f, 0.55f, 0.17f, 0.66f, 0.25f, 0.66f, 0.37f, 0.58f, 0.46f, 0.45f, 0.49f, 0.58f, 0.52f, 0.68f, 0.62f, 0.68f, 0.74f, 0.58f, 0.83f, 0.42f, 0.83f, 0.3f, 0.75f);
+        0.3f, 0.25f, 0.42f, 0.17f, 0.55f, 0.17f, 0.66f, 0.25f, 0.66f, 0.37f, 0.58f, 0.46f, 0.45f, 0.49f,
+        0.58f, 0.52f, 0.68f, 0.62f, 0.68f, 0.74f, 0.58f, 0.83f, 0.42f, 0.83f, 0.3f, 0.75f);
     await(() -> !text(activity, R.id.digit_answer).isEmpty());
     compare("digit", activity, R.id.digit_card);
   }
