@@ -128,6 +128,7 @@ public class BenchmarkActivityTest extends AppTest {
     BenchmarkActivity activity = start().get();
     choose(activity);
     run(activity);
+    idle();
     assertFalse(session.isRunning());
     assertEquals("Choose at least one network.", text(activity, R.id.message));
   }
