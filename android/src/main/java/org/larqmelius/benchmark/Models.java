@@ -88,8 +88,13 @@ final class Models {
     return new File(files == null ? context.getFilesDir() : files, "results");
   }
 
-  /** The networks of the app, the smallest first, then the other files by their names. */
+  /**
+   * The networks of the app, the smallest first, then the other files by their names.
+   *
+   * <p>Makes the folders of networks and results: one that adb made would not be the app's.
+   */
   List<Model> list() {
+    resultsFolder().mkdirs();
     List<Model> models = new ArrayList<>();
     AssetManager assets = context.getAssets();
     try {
@@ -113,7 +118,7 @@ final class Models {
       }
     });
     File folder = folder();
-    File[] files = folder == null ? null : folder.listFiles();
+    File[] files = folder == null || folder.mkdirs() ? null : folder.listFiles();
     if (files != null) {
       Arrays.sort(files);
       for (File file : files) {

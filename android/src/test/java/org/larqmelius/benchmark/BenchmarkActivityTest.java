@@ -474,6 +474,18 @@ public class BenchmarkActivityTest extends AppTest {
   }
 
   @Test
+  public void adbFindsTheFolders() throws Exception {
+    start();
+    assertTrue(session.models.folder().isDirectory());
+    assertTrue(session.models.resultsFolder().isDirectory());
+    push("pushed.tflite");
+    LinearLayout list = start().get().findViewById(R.id.models);
+    assertEquals(7, list.getChildCount());
+    CheckBox box = (CheckBox) ((LinearLayout) list.getChildAt(6)).getChildAt(0);
+    assertEquals("pushed\n7 B · file", box.getText().toString());
+  }
+
+  @Test
   public void anotherKindOfFileIsRefused() {
     BenchmarkActivity activity = start().get();
     pick(activity, R.id.add_file, "content://documents/picture.png", new byte[3]);
