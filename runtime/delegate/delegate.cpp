@@ -20,6 +20,7 @@
 #include "graph.h"
 #include "layout.h"
 #include "parts.h"
+#include "profile.h"
 #include "program.h"
 #include "recognize.h"
 #include "select.h"
@@ -326,6 +327,21 @@ int ClaimedOperators(TfLiteDelegate* delegate) {
   int claimed = 0;
   for (const Partition* partition : open->partitions) claimed += partition->claimed;
   return claimed;
+}
+
+std::vector<InstructionTime> TakeInstructionTimes(void* data) {
+  auto& partition = *static_cast<Partition*>(data);
+  partition.profile = false;
+  std::vector<InstructionTime> times;
+  if (partition.compiled == nullptr) return times;
+  const std::vector<Instruction>& instructions = partition.compiled->program().instructions;
+  for (size_t i = 0; i < instructions.size(); ++i) {
+    const InstructionKind kind = instructions[i].kind;
+    const bool binary = kind == InstructionKind::kPack || kind == InstructionKind::kUnpack ||
+                        kind == InstructionKind::kBinaryConv || kind == InstructionKind::kBinaryMaxPool;
+    times.push_back({OperatorNames(instructions[i]), binary, partition.compiled->LeastNanoseconds(i)});
+  }
+  return times;
 }
 
 }  // namespace larq_melius
