@@ -1,5 +1,6 @@
 # make delegate the library in C++ and its tests; make sanitizers them under sanitizers; make delegates, make wheels
 #             the library and the wheels for Linux on x86-64 and ARM64
+# make benchmark-program  a static program that measures networks on a phone or wherever nothing is installed
 # make arm64-check  the delegate's tests on ARM64, which QEMU emulates, and the instructions that it takes there
 # make apk    the Android app with stock TensorFlow Lite, the delegate and some networks; make android-check all its checks
 # make demo   export the digits network, check it, classify digits, show them
@@ -33,8 +34,10 @@ DELEGATES := build/delegates
 ARCHITECTURES := x86_64 aarch64
 ANDROID_API := 24
 ARM64 := .venv-arm64
+PROGRAMS := build/android
+PROGRAM_SOURCES := $(shell find runtime/CMakeLists.txt runtime/delegate runtime/program -type f) larq_melius/version.py
 
-.PHONY: delegate sanitizers delegates wheels arm64-check apk android-check install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
+.PHONY: delegate sanitizers delegates benchmark-program wheels arm64-check apk android-check install demo digits test test-long test-all lint types format interop interop-smoke benchmarks wheel clean
 
 install: $(INSTALLED)
 
@@ -150,6 +153,23 @@ $(DELEGATES)/liblarq_melius_delegate-android-%.so: $(DELEGATE_SOURCES) $(ZIG)/in
 	mkdir -p $(@D)
 	cp build/cross-android-$*/liblarq_melius_delegate.so $@.new
 	$(PYTHON) tests/helpers/check_library.py $@.new android $(ANDROID_API)
+	mv $@.new $@
+
+# The benchmark program, for Android and any Linux, by Zig's cross compiler with the C library in it.
+benchmark-program: $(PROGRAMS)/larq-melius-benchmark-arm64 $(PROGRAMS)/larq-melius-benchmark-x86_64
+
+$(PROGRAMS)/larq-melius-benchmark-arm64: ARCHITECTURE := aarch64
+$(PROGRAMS)/larq-melius-benchmark-x86_64: ARCHITECTURE := x86_64
+$(PROGRAMS)/larq-melius-benchmark-%: $(PROGRAM_SOURCES) $(ZIG)/installed-$(ZIG_VERSION) runtime/cross/zig.cmake \
+    tests/helpers/check_program.py
+	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --fresh -S runtime -B build/program-$* -G Ninja \
+	  -DCMAKE_TOOLCHAIN_FILE=cross/zig.cmake -DTARGET=$(ARCHITECTURE)-linux-musl -DLARQ_MELIUS_TESTS=OFF \
+	  -DLARQ_MELIUS_PROGRAM=ON -DLARQ_MELIUS_STATIC=ON \
+	  -DZIG=$$($(ZIG)/bin/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig
+	PATH="$(abspath $(ZIG))/bin:$(PATH)" cmake --build build/program-$* --target larq-melius-benchmark
+	mkdir -p $(@D)
+	cp build/program-$*/program/larq-melius-benchmark $@.new
+	$(PYTHON) tests/helpers/check_program.py $@.new $*
 	mv $@.new $@
 
 # The delegate on ARM64, which QEMU emulates: the tests that compare it, and the instructions that it takes. UPDATE=--update

@@ -8,3 +8,4 @@ set(CMAKE_SYSTEM_PROCESSOR "${architecture}")
 set(CMAKE_CXX_COMPILER "${ZIG}" c++ -target "${TARGET}" ${PROCESSOR_OPTIONS})
 # Zig's libc++ brings megabytes of symbols.
 set(CMAKE_SHARED_LINKER_FLAGS_INIT "-s")
+set(CMAKE_EXE_LINKER_FLAGS_INIT "-s")

@@ -10,7 +10,6 @@
 #include <random>
 #include <thread>
 
-#include "select.h"
 #include "sha256.h"
 
 namespace larq_melius::program {
@@ -259,12 +258,7 @@ void MeasureGraph(const Arguments& arguments, const Graph& graph, bool is_first,
   result.load_ms = MillisecondsSince(start);
   Interpreter& interpreter = network.interpreter;
   result.claimed_operators = interpreter.lce_operators();
-  if (interpreter.uses_delegate()) {
-    const auto isa = arguments.delegate_options.find("isa");
-    const char* environment = std::getenv("LARQ_MELIUS_DELEGATE_ISA");
-    const std::string wanted = isa != arguments.delegate_options.end() ? isa->second : environment ? environment : "";
-    result.delegate_isa = SelectKernels(wanted).name;
-  }
+  if (interpreter.uses_delegate()) result.delegate_isa = interpreter.isa();
   if (graph.input.empty()) {
     FillWithRandomNumbers(network.model, interpreter);
   } else {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 
 #include "operator_reader.h"
 #include "plan.h"
 #include "profile.h"
+#include "select.h"
 
 namespace larq_melius::program {
 namespace {
@@ -30,6 +32,13 @@ TfLiteDelegate* CreateDelegate(const std::map<std::string, std::string>& options
   return delegate;
 }
 
+// The instruction set that the delegate uses: that of its options, or else of its environment variable, or the fastest.
+const char* IsaOf(const std::map<std::string, std::string>& options) {
+  const auto option = options.find("isa");
+  const char* environment = std::getenv("LARQ_MELIUS_DELEGATE_ISA");
+  return SelectKernels(option != options.end() ? option->second : environment != nullptr ? environment : "").name;
+}
+
 bool IsLceOperator(const ModelOperator& op) {
   return op.code == kTfLiteBuiltinCustom && op.custom_name.compare(0, 3, "Lce") == 0;
 }
@@ -46,7 +55,8 @@ Interpreter::Interpreter(Model& model, int threads, const std::map<std::string, 
   profile_ = profile != delegate_options.end() && profile->second == "1";
   AddModel();
   Require(host_.Apply(delegate_.get()), ReasonOf(host_));
-  const FloatKernels& kernels = SelectFloatKernels();
+  isa_ = IsaOf(delegate_options);
+  const FloatKernels& kernels = SelectFloatKernels(isa_);
   for (size_t i = 0; i < host_.steps().size(); ++i) {
     const Step& step = host_.steps()[i];
     operators_.emplace_back();

@@ -43,6 +43,8 @@ class Interpreter {
   // Operators of Larq Compute Engine's, all of which the delegate runs.
   int lce_operators() const { return lce_operators_; }
   bool uses_delegate() const { return uses_delegate_; }
+  // The delegate's instruction set.
+  const char* isa() const { return isa_; }
   // In the order of execution; to be called once.
   std::vector<OperatorTime> TakeProfile();
 
@@ -69,6 +71,7 @@ class Interpreter {
   int64_t delegate_nanoseconds_ = 0;
   int lce_operators_ = 0;
   bool uses_delegate_ = false;
+  const char* isa_ = "";
 };
 
 }  // namespace larq_melius::program

@@ -63,8 +63,8 @@ struct FloatKernels {
   void (*depthwise)(const DepthwiseConv& conv, const WindowPosition& position, float* output);
 };
 
-// The fastest that this processor runs.
-const FloatKernels& SelectFloatKernels();
+// The fastest that this processor runs, or those for every processor if the delegate's instruction set is "portable".
+const FloatKernels& SelectFloatKernels(const char* delegate_isa);
 
 // Compiled for every processor, and on x86-64 for those with AVX2 and FMA.
 const FloatKernels& BaseFloatKernels();
