@@ -1,5 +1,7 @@
 #include "benchmark.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -67,26 +69,24 @@ std::map<std::string, std::string> ParseDelegateOptions(const std::string& text)
 }
 
 AlignedBuffer<uint8_t> ReadFile(const std::string& path) {
+  struct stat status = {};
   errno = 0;
+  // Looked at before it is opened: a pipe would wait for somebody to write.
+  Require(stat(path.c_str(), &status) == 0, path + " cannot be read: " + std::strerror(errno));
+  Require(S_ISREG(status.st_mode), path + " cannot be read: it is no file");
   std::FILE* file = std::fopen(path.c_str(), "rb");
   Require(file != nullptr, path + " cannot be read: " + std::strerror(errno));
-  const bool sought = std::fseek(file, 0, SEEK_END) == 0;
-  const int64_t bytes = sought ? std::ftell(file) : -1;
+  const auto bytes = static_cast<int64_t>(status.st_size);
   AlignedBuffer<uint8_t> content;
-  bool read = bytes >= 0 && bytes <= kMaxFileBytes && std::fseek(file, 0, SEEK_SET) == 0;
-  const int problem = errno;
-  if (read) {
-    try {
-      content = AlignedBuffer<uint8_t>(static_cast<size_t>(bytes));
-    } catch (const std::bad_alloc&) {
-      std::fclose(file);
-      throw Error(path + " is too large for the memory");
-    }
-    read = std::fread(content.data(), 1, content.size(), file) == content.size();
+  try {
+    Require(bytes <= kMaxFileBytes, path + " cannot be read: it is too large");
+    content = AlignedBuffer<uint8_t>(static_cast<size_t>(bytes));
+    Require(std::fread(content.data(), 1, content.size(), file) == content.size(), path + " cannot be read to its end");
+  } catch (...) {
+    std::fclose(file);
+    throw;
   }
   std::fclose(file);
-  Require(bytes <= kMaxFileBytes, path + " is no TFLite flatbuffer: it is too large");
-  Require(read, path + " cannot be read" + (problem != 0 ? std::string(": ") + std::strerror(problem) : ""));
   return content;
 }
 
