@@ -175,11 +175,14 @@ $(PROGRAMS)/larq-melius-benchmark-%: $(PROGRAM_SOURCES) $(ZIG)/installed-$(ZIG_V
 # The delegate on ARM64, which QEMU emulates: the tests that compare it, and the instructions that it takes. UPDATE=--update
 # stores their numbers as those that are allowed.
 arm64-check: install
-	if $(MAKE) $(ARM64)/installed $(DELEGATES)/liblarq_melius_delegate-linux-aarch64.so build/count_instructions.so; then \
+	if $(MAKE) $(ARM64)/installed $(DELEGATES)/liblarq_melius_delegate-linux-aarch64.so \
+	    $(PROGRAMS)/larq-melius-benchmark-arm64 build/count_instructions.so; then \
 	  LARQ_MELIUS_DELEGATE=$(abspath $(DELEGATES))/liblarq_melius_delegate-linux-aarch64.so \
 	  LARQ_MELIUS_EMULATED_PYTHON=$(abspath $(ARM64))/python \
 	  $(BIN)/pytest tests/runtime/test_delegate_operators.py tests/runtime/test_delegate_floats.py \
 	    tests/runtime/test_delegate_fusion.py tests/runtime/test_delegate_networks.py && \
+	  LARQ_MELIUS_BENCHMARK_PROGRAM="$(abspath $(ARM64))/qemu $(abspath $(PROGRAMS))/larq-melius-benchmark-arm64" \
+	  $(BIN)/pytest tests/runtime/test_benchmark_program.py && \
 	  PYTHONPATH=tests/helpers $(BIN)/python tests/arm64/count_instructions.py $(UPDATE) \
 	    $(DELEGATES)/liblarq_melius_delegate-linux-aarch64.so $(abspath $(ARM64))/python build/count_instructions.so; \
 	else echo 'SKIPPED: the delegate on ARM64, of which something could not be fetched or built here (see above).'; fi

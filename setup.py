@@ -88,7 +88,7 @@ class BuildDelegate(Command):
     def get_source_files(self) -> list[str]:
         return [
             path.as_posix()
-            for pattern in ("CMake*", "benchmarks/**/*", "delegate/**/*", "tests/**/*")
+            for pattern in ("CMake*", "benchmarks/**/*", "delegate/**/*", "program/**/*", "tests/**/*")
             for path in sorted(Path("runtime").glob(pattern))
             if path.is_file()
         ]

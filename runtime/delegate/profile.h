@@ -11,8 +11,8 @@
 namespace larq_melius {
 
 struct InstructionTime {
-  // Its operators as the file names them, such as {"LceQuantize", "MUL", "ADD"}: the one that gave it its form, and those
-  // that were fused into it. An operator that is done in parts is in each of them.
+  // Its operators as the file names them, such as {"LceQuantize", "MUL", "ADD"}: the one that gave it its form, and
+  // those that were fused into it. An operator that is done in parts is in each of them.
   std::vector<std::string> operators;
   // Whether one of them is LCE's.
   bool binary = false;

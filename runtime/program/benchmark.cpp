@@ -132,8 +132,8 @@ void FillFromFile(const std::string& path, const Model& model, Interpreter& inte
   const AlignedBuffer<uint8_t> values = ReadFile(path);
   size_t wanted = 0;
   for (int index : model.inputs) wanted += interpreter.tensor(index).bytes;
-  Require(values.size() == wanted, path + " has " + std::to_string(values.size()) + " bytes, and the input takes " +
-                                       std::to_string(wanted));
+  Require(values.size() == wanted,
+          path + " has " + std::to_string(values.size()) + " bytes, and the input takes " + std::to_string(wanted));
   size_t offset = 0;
   for (int index : model.inputs) {
     TfLiteTensor& tensor = interpreter.tensor(index);
@@ -157,9 +157,9 @@ std::vector<float> FloatOutputs(const Model& model, Interpreter& interpreter) {
 void CheckOutputs(const Graph& graph, double tolerance, OpenNetwork& network, ModelResult& result) {
   const std::vector<float> values = FloatOutputs(network.model, network.interpreter);
   const AlignedBuffer<uint8_t> expected = ReadFile(graph.expected);
-  Require(expected.size() == values.size() * sizeof(float),
-          graph.expected + " has " + std::to_string(expected.size()) + " bytes, and the outputs have " +
-              std::to_string(values.size() * sizeof(float)));
+  Require(expected.size() == values.size() * sizeof(float), graph.expected + " has " + std::to_string(expected.size()) +
+                                                                " bytes, and the outputs have " +
+                                                                std::to_string(values.size() * sizeof(float)));
   const auto* wanted = reinterpret_cast<const float*>(expected.data());
   double error = 0;
   double largest = 0;
@@ -380,8 +380,7 @@ Arguments ParseArguments(const std::vector<std::string>& arguments) {
     } else if (flag == "--external_delegate_options") {
       parsed.delegate_options = ParseDelegateOptions(value);
     } else if (is_switch) {
-      (flag == "--print_outputs" ? parsed.print_outputs : settings.op_profiling) =
-          !has_value || ParseBool(flag, value);
+      (flag == "--print_outputs" ? parsed.print_outputs : settings.op_profiling) = !has_value || ParseBool(flag, value);
     } else {
       throw Error("the flag " + flag + " is unknown; --help lists them");
     }

@@ -109,9 +109,20 @@ class Conv : public Operator {
  private:
   void ComputeRange(const float* input, float* output, int64_t first_pixel, int64_t last_pixel, int64_t first_block,
                     int64_t last_block) const {
-    ConvTile tile = {geometry_.rows.size,      geometry_.columns.size,      geometry_.channels_in, 0, group_in_,
-                     geometry_.rows.filter,    geometry_.columns.filter,    geometry_.rows.dilation,
-                     geometry_.columns.dilation, zeros_.data(), nullptr, nullptr, range_.low, range_.high};
+    ConvTile tile = {geometry_.rows.size,
+                     geometry_.columns.size,
+                     geometry_.channels_in,
+                     0,
+                     group_in_,
+                     geometry_.rows.filter,
+                     geometry_.columns.filter,
+                     geometry_.rows.dilation,
+                     geometry_.columns.dilation,
+                     zeros_.data(),
+                     nullptr,
+                     nullptr,
+                     range_.low,
+                     range_.high};
     for (int64_t block = first_block; block < last_block; ++block) {
       const int64_t group = block / group_blocks_;
       const int64_t first = block % group_blocks_ * kTileChannels;
@@ -243,8 +254,8 @@ Geometry ReadGeometry(const OperatorReader& reader, const Shape& in, int64_t fil
   reader.Check(in.size() == 4, "the input has the shape " + ToString(in) + ", not four dimensions");
   Geometry geometry;
   geometry.batch = in[0];
-  geometry.rows = PlaceWindow(reader, in[1], filter_height, params.stride_height, params.dilation_height_factor,
-                              params.padding);
+  geometry.rows =
+      PlaceWindow(reader, in[1], filter_height, params.stride_height, params.dilation_height_factor, params.padding);
   geometry.columns =
       PlaceWindow(reader, in[2], filter_width, params.stride_width, params.dilation_width_factor, params.padding);
   geometry.channels_in = in[3];
@@ -266,8 +277,7 @@ OperatorPointer MakeConv(const OperatorReader& reader, const FloatKernels& kerne
   reader.Check(groups >= 1 && groups * shape[3] == geometry.channels_in && geometry.channels_out >= 1 &&
                    geometry.channels_out % groups == 0,
                "a filter " + ToString(shape) + " does not suit " + std::to_string(geometry.channels_in) + " channels");
-  reader.SetOutput(0, {geometry.batch, geometry.rows.out, geometry.columns.out, geometry.channels_out},
-                   kTfLiteFloat32);
+  reader.SetOutput(0, {geometry.batch, geometry.rows.out, geometry.columns.out, geometry.channels_out}, kTfLiteFloat32);
   return std::make_unique<Conv>(input, reader.output(), geometry, groups, filter, BiasOf(reader, shape[0]),
                                 RangeOf(params.activation), kernels);
 }
@@ -332,8 +342,7 @@ OperatorPointer MakePool(const OperatorReader& reader) {
   const TfLiteConvParams window = {pool.padding, pool.stride_width, pool.stride_height, 1, 1, pool.activation};
   Geometry geometry = ReadGeometry(reader, reader.shape(input), pool.filter_height, pool.filter_width, window);
   geometry.channels_out = geometry.channels_in;
-  reader.SetOutput(0, {geometry.batch, geometry.rows.out, geometry.columns.out, geometry.channels_out},
-                   kTfLiteFloat32);
+  reader.SetOutput(0, {geometry.batch, geometry.rows.out, geometry.columns.out, geometry.channels_out}, kTfLiteFloat32);
   return std::make_unique<Pool>(input, reader.output(), geometry, reader.op().code == kAveragePool2d,
                                 RangeOf(pool.activation));
 }

@@ -1,5 +1,5 @@
-// Reads FlatBuffers (https://flatbuffers.dev/internals) without trusting them: whatever an offset in a damaged file says,
-// nothing outside of the file is read.
+// Reads FlatBuffers (https://flatbuffers.dev/internals) without trusting them: whatever an offset in a damaged file
+// says, nothing outside of the file is read.
 #ifndef LARQ_MELIUS_PROGRAM_FLATBUFFER_H_
 #define LARQ_MELIUS_PROGRAM_FLATBUFFER_H_
 

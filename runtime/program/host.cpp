@@ -110,7 +110,8 @@ void Host::MakeSteps(const std::set<int>& claimed) {
     const Node& node = nodes_[static_cast<size_t>(index)];
     const int* own = node.outputs->data;
     return std::none_of(node.inputs->data, node.inputs->data + node.inputs->size, [&](int input) {
-      return pending_values.count(input) != 0 && std::find(own, own + node.outputs->size, input) == own + node.outputs->size;
+      return pending_values.count(input) != 0 &&
+             std::find(own, own + node.outputs->size, input) == own + node.outputs->size;
     });
   };
   bool delegated = false;

@@ -50,8 +50,8 @@ class Host {
               void* builtin_data);
   void SetOutputs(const std::set<int>& outputs) { outputs_ = outputs; }
 
-  // Shows the graph to the delegate, which must outlive the host, and lines up what runs after what. Without a delegate,
-  // every operator is a step of its own. False if the delegate refuses.
+  // Shows the graph to the delegate, which must outlive the host, and lines up what runs after what. Without a
+  // delegate, every operator is a step of its own. False if the delegate refuses.
   bool Apply(TfLiteDelegate* delegate);
 
   const std::vector<Step>& steps() const { return steps_; }
@@ -99,8 +99,8 @@ class Host {
                                              TfLiteRegistration** registration);
   static TfLiteStatus ResizeTensor(TfLiteContext* context, TfLiteTensor* tensor, TfLiteIntArray* shape);
   static void ReportError(TfLiteContext* context, const char* format, ...);
-  static TfLiteStatus ReplaceNodes(TfLiteContext* context, TfLiteRegistration registration,
-                                   const TfLiteIntArray* nodes, TfLiteDelegate* delegate);
+  static TfLiteStatus ReplaceNodes(TfLiteContext* context, TfLiteRegistration registration, const TfLiteIntArray* nodes,
+                                   TfLiteDelegate* delegate);
 
   void MakeSteps(const std::set<int>& claimed);
   void FindOperands(Step& step) const;

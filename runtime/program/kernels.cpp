@@ -1,5 +1,5 @@
-// Compiled with other options for each instruction set; must not use inline functions of the standard library, which the
-// linker could then take from here for processors that lack the instructions.
+// Compiled with other options for each instruction set; must not use inline functions of the standard library, which
+// the linker could then take from here for processors that lack the instructions.
 #include "kernels.h"
 
 namespace larq_melius::program {

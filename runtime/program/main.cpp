@@ -1,4 +1,5 @@
-// Measures networks with Larq Compute Engine's operators on a device on which nothing is installed; see docs/runtime.md.
+// Measures networks with Larq Compute Engine's operators on a device on which nothing is installed; see
+// docs/runtime.md.
 #include <cstdio>
 #include <exception>
 

@@ -14,6 +14,7 @@ constexpr size_t kMaxRank = 8;
 constexpr size_t kMaxScales = 1 << 20;
 
 // Names of built-in operators by their numbers (schema.fbs), as far as models have them.
+// clang-format off
 constexpr const char* kOperatorNames[] = {
     "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEPTH_TO_SPACE", "DEQUANTIZE",
     "EMBEDDING_LOOKUP", "FLOOR", "FULLY_CONNECTED", "HASHTABLE_LOOKUP", "L2_NORMALIZATION", "L2_POOL_2D",
@@ -36,8 +37,9 @@ constexpr const char* kOperatorNames[] = {
     "CONV_3D_TRANSPOSE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "BROADCAST_ARGS", "RANDOM_STANDARD_NORMAL",
     "BUCKETIZE", "RANDOM_UNIFORM", "MULTINOMIAL", "GELU", "DYNAMIC_UPDATE_SLICE", "RELU_0_TO_1",
     "UNSORTED_SEGMENT_PROD", "UNSORTED_SEGMENT_MAX", "UNSORTED_SEGMENT_SUM", "ATAN2", "UNSORTED_SEGMENT_MIN", "SIGN",
-    "BITCAST", "BITWISE_XOR", "RIGHT_SHIFT"
+    "BITCAST", "BITWISE_XOR", "RIGHT_SHIFT",
 };
+// clang-format on
 
 constexpr size_t kOperatorNameCount = sizeof(kOperatorNames) / sizeof(kOperatorNames[0]);
 

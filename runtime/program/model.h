@@ -96,8 +96,8 @@ struct Model {
 
 // Reads the first graph of a file, which must outlive the model.
 //
-// Throws Error if the file is damaged or its graph makes no sense: tensors that are not there, that two operators write,
-// or whose constants have another size than their shape.
+// Throws Error if the file is damaged or its graph makes no sense: tensors that are not there, that two operators
+// write, or whose constants have another size than their shape.
 Model ReadModel(Bytes file);
 
 }  // namespace larq_melius::program

@@ -30,8 +30,8 @@ inline Range RangeOf(TfLiteFusedActivation activation) {
   return {};
 }
 
-// An operator with its tensors. Every function throws Error, with the operator's name, where these are not what is asked
-// for.
+// An operator with its tensors. Every function throws Error, with the operator's name, where these are not what is
+// asked for.
 class OperatorReader {
  public:
   OperatorReader(const ModelOperator& op, const Model& model, Host& host) : op_(op), model_(model), host_(host) {}

@@ -21,8 +21,9 @@ int OperatorReader::input(size_t i) const {
 
 int OperatorReader::FloatInput(size_t i) const {
   const int index = input(i);
-  Check(type(index) == kTfLiteFloat32, "it is of the type " + TypeName(type(index)) +
-                                           ", and this program computes with float32; a network of that type needs TFLite");
+  Check(type(index) == kTfLiteFloat32,
+        "it is of the type " + TypeName(type(index)) +
+            ", and this program computes with float32; a network of that type needs TFLite");
   return index;
 }
 
@@ -111,7 +112,11 @@ template <typename Function>
 class Binary : public Operator {
  public:
   Binary(const OperatorReader& reader, Function function, Range range)
-      : x_(reader.FloatInput(0)), y_(reader.FloatInput(1)), output_(reader.output()), function_(function), range_(range) {
+      : x_(reader.FloatInput(0)),
+        y_(reader.FloatInput(1)),
+        output_(reader.output()),
+        function_(function),
+        range_(range) {
     Shape x = reader.shape(x_);
     Shape y = reader.shape(y_);
     const std::string text = "inputs " + ToString(x) + " and " + ToString(y) + " do not fit together";

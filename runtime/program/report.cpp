@@ -179,7 +179,7 @@ const char* Name(OutputCheck check) {
 void Write(Json& json, const ModelResult& result) {
   std::optional<Statistics> statistics;
   if (!result.samples_ms.empty()) statistics = Summarize(result.samples_ms);
-  const auto statistic = [&](double Statistics::*member) {
+  const auto statistic = [&](double Statistics::* member) {
     return statistics.has_value() ? std::optional<double>((*statistics).*member) : std::nullopt;
   };
   json.Begin('{');
@@ -310,8 +310,9 @@ std::string Summary(const ModelResult& result, const Settings& settings) {
     return text + "The delegate (" + *result.delegate_isa + ") took " + Format("%.1f", 100 * result.delegate_share) +
            "% of the time. The rest ran in this program's own operators, and takes another time in TFLite.\n";
   }
-  return text + "Nothing of it is the delegate's: all ran in this program's own operators, which take another time than "
-                "TFLite's.\n";
+  return text +
+         "Nothing of it is the delegate's: all ran in this program's own operators, which take another time than "
+         "TFLite's.\n";
 }
 
 std::string ProfileTable(const std::vector<OperatorTime>& profile) {

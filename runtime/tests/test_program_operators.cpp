@@ -291,9 +291,12 @@ void TestArithmetic() {
       {kMinimum, {0, [](double x, double y) { return std::min(x, y); }}},
       {kPrelu, {0, [](double x, double y) { return x < 0 ? x * y : x; }}},
   };
-  const std::vector<std::pair<Sizes, Sizes>> shapes = {{{2, 3, 4, 5}, {2, 3, 4, 5}}, {{2, 3, 4, 5}, {5}},
-                                                       {{3, 1, 5}, {2, 1, 4, 1}},    {{1}, {2, 3, 7}},
-                                                       {{2, 3, 7}, {}},              {{20000}, {1}}};
+  const std::vector<std::pair<Sizes, Sizes>> shapes = {{{2, 3, 4, 5}, {2, 3, 4, 5}},
+                                                       {{2, 3, 4, 5}, {5}},
+                                                       {{3, 1, 5}, {2, 1, 4, 1}},
+                                                       {{1}, {2, 3, 7}},
+                                                       {{2, 3, 7}, {}},
+                                                       {{20000}, {1}}};
   for (const auto& [code, op] : operators) {
     for (const auto& [x_shape, y_shape] : shapes) {
       const int activation = op.first == 0 ? kTfLiteActNone : Draw(random, 0, 3);
@@ -484,25 +487,33 @@ void TestWhatIsNotSupportedIsAnError() {
         message);
   };
   const FlatTable conv = FlatTable().Set<int32_t>(1, 1).Set<int32_t>(2, 1);
-  check([&](ModelFile& file) { file.AddOperator(kTfLiteBuiltinConv2d, {0, file.AddFloats({1, 1, 1, 3}, {1, 2, 3})}, {1},
-                                                kConvOptions, conv); },
-        "does not suit 2 channels");
+  check(
+      [&](ModelFile& file) {
+        file.AddOperator(kTfLiteBuiltinConv2d, {0, file.AddFloats({1, 1, 1, 3}, {1, 2, 3})}, {1}, kConvOptions, conv);
+      },
+      "does not suit 2 channels");
   check([&](ModelFile& file) { file.AddOperator(kTfLiteBuiltinConv2d, {0, 0}, {1}, kConvOptions, conv); },
         "has to be a constant");
-  check([&](ModelFile& file) { file.AddOperator(kTfLiteBuiltinConv2d, {0, file.AddFloats({1, 1, 1, 2}, {1, 2})}, {1},
-                                                kConvOptions); },
-        "out of range");
+  check(
+      [&](ModelFile& file) {
+        file.AddOperator(kTfLiteBuiltinConv2d, {0, file.AddFloats({1, 1, 1, 2}, {1, 2})}, {1}, kConvOptions);
+      },
+      "out of range");
   check([&](ModelFile& file) { file.AddOperator(kTfLiteBuiltinConv2d, {0, 0}, {1}, kPoolOptions, conv); },
         "the options of another operator");
   check([&](ModelFile& file) { file.AddOperator(kTfLiteBuiltinConv2d, {0, 0}, {1}); }, "has no options");
-  check([&](ModelFile& file) {
-    file.AddOperator(kTfLiteBuiltinAdd, {0, file.AddFloats({3}, {1, 2, 3})}, {1}, kAddOptions);
-  }, "1x4x4x2 and 3 do not fit together");
+  check(
+      [&](ModelFile& file) {
+        file.AddOperator(kTfLiteBuiltinAdd, {0, file.AddFloats({3}, {1, 2, 3})}, {1}, kAddOptions);
+      },
+      "1x4x4x2 and 3 do not fit together");
   check([&](ModelFile& file) { file.AddOperator(kReshape, {0, file.AddInts({5, -1})}, {1}); }, "does not fit");
-  check([&](ModelFile& file) {
-    file.tensor(0).Set<int8_t>(1, 3);
-    file.AddOperator(kRelu, {0}, {1});
-  }, "RELU: it is of the type uint8");
+  check(
+      [&](ModelFile& file) {
+        file.tensor(0).Set<int8_t>(1, 3);
+        file.AddOperator(kRelu, {0}, {1});
+      },
+      "RELU: it is of the type uint8");
   check([&](ModelFile& file) { file.AddOperator(kDequantize, {0}, {1}); }, "only constants");
   check([&](ModelFile& file) { file.AddCustom("FlexErf", {0}, {1}); }, "FlexErf, which this program does not know");
 }

@@ -91,7 +91,8 @@ void TestDescribesADevice() {
   folder.Write("sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq", "1804800\n");
   folder.Write("sys/devices/system/cpu/cpu2/cpufreq/cpuinfo_max_freq", "2841600\n");
   folder.Write("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "300000\n");
-  const char* const kZones[][2] = {{"battery", "65000"}, {"cpu-0-0", "41200"}, {"CPU-1", "43000"}, {"cpu-off", "-273000"}};
+  const char* const kZones[][2] = {
+      {"battery", "65000"}, {"cpu-0-0", "41200"}, {"CPU-1", "43000"}, {"cpu-off", "-273000"}};
   for (int i = 0; i < 4; ++i) {
     folder.Write("sys/class/thermal/thermal_zone" + std::to_string(i) + "/type", kZones[i][0]);
     folder.Write("sys/class/thermal/thermal_zone" + std::to_string(i) + "/temp", kZones[i][1]);
@@ -151,9 +152,9 @@ void TestJsonAndLines() {
 }
 
 void TestArguments() {
-  const Arguments arguments =
-      ParseArguments({"--graph=a.tflite", "--expected=a.bin", "--graph=b.tflite", "--input=b.bin", "--num_threads=4",
-                      "--run_delay=0.5", "--enable_op_profiling=true", "--external_delegate_options=isa:portable;fuse:0"});
+  const Arguments arguments = ParseArguments(
+      {"--graph=a.tflite", "--expected=a.bin", "--graph=b.tflite", "--input=b.bin", "--num_threads=4",
+       "--run_delay=0.5", "--enable_op_profiling=true", "--external_delegate_options=isa:portable;fuse:0"});
   CHECK(arguments.graphs.size() == 2);
   CHECK(arguments.graphs[0].expected == "a.bin" && arguments.graphs[0].input.empty());
   CHECK(arguments.graphs[1].input == "b.bin" && arguments.graphs[1].expected.empty());

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Puts an emulated ARM64 computer into a folder: Debian's Python, NumPy and LiteRT, run by QEMU.
 #
-#   install.sh FOLDER     then FOLDER/python runs Python; QEMU_OPTIONS are options for QEMU
+#   install.sh FOLDER     then FOLDER/python runs Python, with QEMU_OPTIONS as options for QEMU, and FOLDER/qemu a static
+#                         program
 #
 # Needs Debian's apt and dpkg, but not root. QEMU is the system's, or Debian's package in the same folder.
 set -euo pipefail
@@ -52,5 +53,6 @@ cat > "$folder/python" <<EOF
 export PYTHONHOME="$folder/root/usr" PYTHONPATH="$folder/root/site\${PYTHONPATH:+:\$PYTHONPATH}"
 exec $qemu -L "$folder/root" -cpu cortex-a76 \$QEMU_OPTIONS "$folder/root/usr/bin/python$version" "\$@"
 EOF
-chmod +x "$folder/python"
+printf '%s\n' '#!/bin/sh' "exec $qemu -cpu cortex-a76 \"\$@\"" > "$folder/qemu"
+chmod +x "$folder/python" "$folder/qemu"
 "$folder/python" -c 'import platform, ai_edge_litert.interpreter; print("Python", platform.python_version(), platform.machine())'

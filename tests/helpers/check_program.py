@@ -1,6 +1,6 @@
 """Checks with readelf that the benchmark program runs where nothing is installed: it may need no library and no loader.
 
-    python check_program.py larq-melius-benchmark-arm64 arm64
+python check_program.py larq-melius-benchmark-arm64 arm64
 """
 
 import re

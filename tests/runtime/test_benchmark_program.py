@@ -190,7 +190,9 @@ def test_report(digits_network, run, tmp_path):
         assert model["runtime"] == "program"
         assert model["delegate_isa"] == isa
         assert model["output_check"] == "not_checked"
-        assert model["claimed_operators"] == sum(n for name, n in count_operators(digits_network).items() if name.startswith("Lce"))
+        assert model["claimed_operators"] == sum(
+            n for name, n in count_operators(digits_network).items() if name.startswith("Lce")
+        )
         samples = model["samples_ms"]
         assert len(samples) == 4
         assert min(samples) > 0
