@@ -23,7 +23,15 @@ std::vector<std::string> OperatorNames(const Instruction& instruction) {
     case InstructionKind::kConcatenate: append(true, "CONCATENATION"); break;
     case InstructionKind::kPad: append(true, "PAD"); break;
     case InstructionKind::kMaxPool: append(true, "MAX_POOL_2D"); break;
-    case InstructionKind::kConv: append(true, "CONV_2D"); break;
+    case InstructionKind::kConv:
+    case InstructionKind::kPointwiseConv: append(true, "CONV_2D"); break;
+    case InstructionKind::kReshape: append(true, "RESHAPE"); break;
+    case InstructionKind::kTranspose: append(true, "TRANSPOSE"); break;
+    case InstructionKind::kShuffle:
+      append(true, "RESHAPE");
+      append(true, "TRANSPOSE");
+      append(true, "RESHAPE");
+      break;
   }
   if (instruction.comparison != nullptr) append_comparison();
   append(!instruction.multiplier.empty(), "MUL");

@@ -339,7 +339,7 @@ OperatorPointer MakePool(const OperatorReader& reader) {
   reader.CheckOperands(1, 1);
   const int input = reader.FloatInput(0);
   const TfLitePoolParams& pool = reader.options().pool;
-  const TfLiteConvParams window = {pool.padding, pool.stride_width, pool.stride_height, 1, 1, pool.activation};
+  const TfLiteConvParams window = {pool.padding, pool.stride_width, pool.stride_height, pool.activation, 1, 1};
   Geometry geometry = ReadGeometry(reader, reader.shape(input), pool.filter_height, pool.filter_width, window);
   geometry.channels_out = geometry.channels_in;
   reader.SetOutput(0, {geometry.batch, geometry.rows.out, geometry.columns.out, geometry.channels_out}, kTfLiteFloat32);

@@ -115,7 +115,7 @@ uint8_t OptionsTypeOf(int32_t code) {
     case kTfLiteBuiltinMul: return kMulOptions;
     case kSub: return kSubOptions;
     case kDiv: return kDivOptions;
-    case kReshape: return kReshapeOptions;
+    case kTfLiteBuiltinReshape: return kReshapeOptions;
     case kMean: return kReducerOptions;
     case kSqueeze: return kSqueezeOptions;
     case kLeakyRelu: return kLeakyReluOptions;
@@ -165,7 +165,7 @@ void ReadOptions(const Table& table, int32_t code, OperatorOptions& options) {
     case kMean: options.keep_dims = table.Get<uint8_t>(0, 0) != 0; break;
     case kSoftmax:
     case kLeakyRelu: options.number = table.Get<float>(0, 0.0f); break;
-    case kReshape:
+    case kTfLiteBuiltinReshape:
     case kSqueeze: options.sizes = table.Numbers<int32_t>(0, kMaxRank); break;
     default: break;
   }

@@ -369,13 +369,13 @@ OperatorPointer MakeOperator(const ModelOperator& op, const Model& model, Host& 
     case kFullyConnected: return MakeFullyConnected(reader, kernels);
     case kTfLiteBuiltinMaxPool2d:
     case kAveragePool2d: return MakePool(reader);
-    case kReshape:
+    case kTfLiteBuiltinReshape:
     case kSqueeze: return MakeReshape(reader);
     case kTfLiteBuiltinConcatenation: return MakeConcatenation(reader);
     case kSplit: return MakeSplit(reader);
     case kTfLiteBuiltinPad:
     case kTfLiteBuiltinPadv2: return MakePad(reader);
-    case kTranspose: return MakeTranspose(reader);
+    case kTfLiteBuiltinTranspose: return MakeTranspose(reader);
     case kTfLiteBuiltinAdd:
       return MakeBinary(reader, op.options.arithmetic.activation, [](float x, float y) { return x + y; });
     case kTfLiteBuiltinMul:

@@ -424,12 +424,12 @@ void TestMovements() {
     file.AddOperator(code, inputs, {y}, options_type, options);
     CheckNetwork(file.Finish({x}, {y}), {numbers(Count(in))}, {out}, {expected});
   };
-  check(kReshape, {3, -1}, {2, 3}, {3, 2}, {0, 1, 2, 3, 4, 5});
-  check(kReshape, {}, {2, 3}, {6}, {0, 1, 2, 3, 4, 5}, kReshapeOptions, FlatTable().SetVector<int32_t>(0, {-1}));
+  check(kTfLiteBuiltinReshape, {3, -1}, {2, 3}, {3, 2}, {0, 1, 2, 3, 4, 5});
+  check(kTfLiteBuiltinReshape, {}, {2, 3}, {6}, {0, 1, 2, 3, 4, 5}, kReshapeOptions, FlatTable().SetVector<int32_t>(0, {-1}));
   check(kSqueeze, {}, {1, 2, 1}, {2}, {0, 1});
   check(kSqueeze, {}, {1, 2, 1}, {1, 2}, {0, 1}, kSqueezeOptions, FlatTable().SetVector<int32_t>(0, {-1}));
-  check(kTranspose, {1, 0}, {2, 3}, {3, 2}, {0, 3, 1, 4, 2, 5});
-  check(kTranspose, {2, 0, 1}, {1, 2, 3}, {3, 1, 2}, {0, 3, 1, 4, 2, 5});
+  check(kTfLiteBuiltinTranspose, {1, 0}, {2, 3}, {3, 2}, {0, 3, 1, 4, 2, 5});
+  check(kTfLiteBuiltinTranspose, {2, 0, 1}, {1, 2, 3}, {3, 1, 2}, {0, 3, 1, 4, 2, 5});
   check(kTfLiteBuiltinPad, {0, 1, 1, 0}, {1, 2}, {2, 3}, {0, 0, 1, 0, 0, 0});
 
   ModelFile file;
@@ -507,7 +507,7 @@ void TestWhatIsNotSupportedIsAnError() {
         file.AddOperator(kTfLiteBuiltinAdd, {0, file.AddFloats({3}, {1, 2, 3})}, {1}, kAddOptions);
       },
       "1x4x4x2 and 3 do not fit together");
-  check([&](ModelFile& file) { file.AddOperator(kReshape, {0, file.AddInts({5, -1})}, {1}); }, "does not fit");
+  check([&](ModelFile& file) { file.AddOperator(kTfLiteBuiltinReshape, {0, file.AddInts({5, -1})}, {1}); }, "does not fit");
   check(
       [&](ModelFile& file) {
         file.tensor(0).Set<int8_t>(1, 3);
