@@ -69,13 +69,14 @@ std::map<std::string, std::string> ParseDelegateOptions(const std::string& text)
 }
 
 AlignedBuffer<uint8_t> ReadFile(const std::string& path) {
-  struct stat status = {};
-  errno = 0;
   // Looked at before it is opened: a pipe would wait for somebody to write.
-  Require(stat(path.c_str(), &status) == 0, path + " cannot be read: " + std::strerror(errno));
-  Require(S_ISREG(status.st_mode), path + " cannot be read: it is no file");
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  Require(file != nullptr, path + " cannot be read: " + std::strerror(errno));
+  struct stat status = {};
+  std::FILE* file = nullptr;
+  if (stat(path.c_str(), &status) == 0) {
+    Require(S_ISREG(status.st_mode), path + " cannot be read: it is no file");
+    file = std::fopen(path.c_str(), "rb");
+  }
+  if (file == nullptr) throw Error(path + " cannot be read: " + std::strerror(errno));
   const auto bytes = static_cast<int64_t>(status.st_size);
   AlignedBuffer<uint8_t> content;
   try {
