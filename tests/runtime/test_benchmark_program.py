@@ -117,9 +117,7 @@ def test_weights_in_fewer_bits(kind, digits_network, check_outputs):
     "build",
     [
         # Transitions in groups, whose channels are shuffled.
-        lambda: models.MeliusNet(
-            [1, 2], [64], 2, input_shape=(45, 37, 3), stem="grouped", convention="larq_zoo", transition_groups=2
-        ),
+        lambda: models.MeliusNet([1, 2], [64], 2, input_shape=(45, 37, 3), stem="grouped", convention="larq_zoo"),
         lambda: models.ResNetE([1, 1], [64, 96], input_shape=(48, 48, 3), stem="conv7x7", convention="authors"),
     ],
     ids=["grouped stem, larq_zoo", "residual, conv7x7 stem"],
