@@ -1,5 +1,6 @@
 #include <cstring>
 
+#include "cpu_features.h"
 #include "kernels.h"
 
 namespace larq_melius::program {
@@ -7,7 +8,7 @@ namespace larq_melius::program {
 const FloatKernels& SelectFloatKernels(const char* delegate_isa) {
   if (std::strcmp(delegate_isa, "portable") == 0) return BaseFloatKernels();
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Avx2FloatKernels();
+  if (HasAvx2()) return Avx2FloatKernels();
 #endif
   return BaseFloatKernels();
 }
