@@ -155,25 +155,38 @@ std::vector<float> FloatOutputs(const Model& model, Interpreter& interpreter) {
   return values;
 }
 
-void CheckOutputs(const Graph& graph, double tolerance, OpenNetwork& network, ModelResult& result) {
+// What rounding may change outputs by, in standard deviations of the expected ones, and in any case.
+constexpr double kTolerance = 1e-3;
+constexpr double kLeastTolerance = 1e-5;
+
+double StandardDeviation(const float* values, size_t count) {
+  double sum = 0;
+  double squares = 0;
+  for (size_t i = 0; i < count; ++i) sum += double{values[i]};
+  const double mean = count == 0 ? 0 : sum / static_cast<double>(count);
+  for (size_t i = 0; i < count; ++i) squares += (double{values[i]} - mean) * (double{values[i]} - mean);
+  return count == 0 ? 0 : std::sqrt(squares / static_cast<double>(count));
+}
+
+void CheckOutputs(const Graph& graph, std::optional<double> given, OpenNetwork& network, ModelResult& result) {
   const std::vector<float> values = FloatOutputs(network.model, network.interpreter);
   const AlignedBuffer<uint8_t> expected = ReadFile(graph.expected);
   Require(expected.size() == values.size() * sizeof(float), graph.expected + " has " + std::to_string(expected.size()) +
                                                                 " bytes, and the outputs have " +
                                                                 std::to_string(values.size() * sizeof(float)));
   const auto* wanted = reinterpret_cast<const float*>(expected.data());
+  const double tolerance =
+      given.has_value() ? *given : kTolerance * StandardDeviation(wanted, values.size()) + kLeastTolerance;
   double error = 0;
-  double largest = 0;
   for (size_t i = 0; i < values.size(); ++i) {
     const double difference = std::fabs(double{values[i]} - double{wanted[i]});
     error = difference <= error ? error : difference;  // takes over NaN
-    largest = std::max(largest, std::fabs(double{wanted[i]}));
   }
-  const bool passed = error <= tolerance * largest;
+  const bool passed = error <= tolerance;
   result.output_check = passed ? OutputCheck::kPassed : OutputCheck::kFailed;
   if (std::isfinite(error)) result.output_max_error = error;
   char text[96];
-  std::snprintf(text, sizeof(text), ": its outputs are off by %.3g, more than %.3g", error, tolerance * largest);
+  std::snprintf(text, sizeof(text), ": its outputs are off by %.3g, more than %.3g", error, tolerance);
   Require(passed, graph.path + text);
 }
 
@@ -319,7 +332,7 @@ own operators on 32-bit floats, which take another time than TFLite's. Flags hav
   --graph=FILE                  network to measure; may be given several times
   --input=FILE                  raw values of the inputs of the --graph before it, by default random ones
   --expected=FILE               raw float32 values of its outputs, checked before its runs are measured
-  --tolerance=0.001             by how much outputs may be off, as a share of the largest expected value
+  --tolerance=NUMBER            by how much an output may be off, by default 0.001 standard deviations and 0.00001
   --num_threads=1               threads
   --warmup_runs=1               runs before those that are measured
   --num_runs=50                 runs to measure

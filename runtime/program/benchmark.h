@@ -3,6 +3,7 @@
 #define LARQ_MELIUS_PROGRAM_BENCHMARK_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,8 +25,8 @@ struct Arguments {
   Settings settings;
   std::map<std::string, std::string> delegate_options;
   std::string output;
-  // Of the largest expected value.
-  double tolerance = 1e-3;
+  // By how much an output may be off; by default, kTolerance.
+  std::optional<double> tolerance;
   bool print_outputs = false;
   bool help = false;
 };
