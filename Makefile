@@ -223,7 +223,7 @@ $(ANDROID)/models/made: android/models.py zoo/random_networks.py
 # Where something cannot be fetched, it is skipped; what does not build is an error.
 android-check: install
 	if android/install.sh check && $(MAKE) $(ZIG)/installed-$(ZIG_VERSION) $(ANDROID)/dalvik-dx.jar; then \
-	  $(MAKE) apk $(DELEGATES)/liblarq_melius_delegate-linux-x86_64.so && \
+	  $(MAKE) apk benchmark-program $(DELEGATES)/liblarq_melius_delegate-linux-x86_64.so && \
 	  mvn --batch-mode --no-transfer-progress --file android/pom.xml test && \
 	  ANDROID_APK=$(abspath $(ANDROID))/larq-melius-benchmark.apk ANDROID_KEY=$(abspath $(ANDROID_KEY)) \
 	  ANDROID_ZIG=$$($(ZIG)/bin/python -c 'import os, ziglang; print(os.path.dirname(ziglang.__file__))')/zig \
