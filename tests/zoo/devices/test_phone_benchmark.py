@@ -190,11 +190,19 @@ def test_a_program_for_another_processor(benchmark, phone, workplace):
     assert message == "first.tflite is no program for arm64-v8a or x86_64."
 
 
-def test_a_program_that_is_not_there(benchmark, phone, workplace):
-    (workplace / "build/android/larq-melius-benchmark-x86_64").unlink()
-    assert "build it by make benchmark-program" in one_error(benchmark("first.tflite"))
-    (workplace / "build/android/larq-melius-benchmark.apk").unlink()
-    assert "build it by make apk" in one_error(benchmark("first.tflite", "--app"))
+@pytest.mark.parametrize(
+    ("name", "target", "options"),
+    [
+        ("larq-melius-benchmark-x86_64", "benchmark-program", ()),
+        ("larq-melius-benchmark.apk", "apk", ("--app",)),
+    ],
+    ids=["program", "app"],
+)
+def test_a_program_that_is_not_there(name, target, options, benchmark, phone, workplace):
+    if (Path(__file__).parents[3] / "build/android" / name).exists():
+        pytest.skip(f"The benchmark finds the one that make {target} has built in this repository.")
+    (workplace / "build/android" / name).unlink()
+    assert f"build it by make {target}" in one_error(benchmark("first.tflite", *options))
 
 
 @pytest.mark.parametrize("app", [False, True], ids=["program", "app"])
