@@ -12,6 +12,10 @@
 #include <string>
 #include <vector>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace larq_melius {
 
 // A model that cannot be run; the message says what is wrong in one line. Never leaves the library: the entry points
@@ -59,21 +63,31 @@ constexpr size_t kAlignment = 64;
 // Vector kernels may read, but never use, this many bytes after the end of a buffer.
 constexpr size_t kReadSlack = 64;
 
+constexpr size_t kHugePage = size_t{2} << 20;
+
 struct FreeDeleter {
   void operator()(void* memory) const { std::free(memory); }
 };
 
-// Memory for `size` elements at a multiple of 64 bytes, zeroed. The system gives its pages only as they are used.
+// Memory for `size` elements at a multiple of 64 bytes, zeroed. The system gives its pages only as they are used; large
+// memory in huge pages, where it has them: a network walks through all of its memory, more than the processor knows the
+// addresses of in small pages.
 template <typename T>
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
   explicit AlignedBuffer(size_t size) : size_(size) {
     if (size > std::numeric_limits<size_t>::max() / 2 / sizeof(T)) throw std::bad_alloc();
-    memory_.reset(std::calloc(size * sizeof(T) + kReadSlack + kAlignment, 1));
+    const size_t bytes = size * sizeof(T) + kReadSlack;
+    const size_t alignment = bytes < kHugePage ? kAlignment : kHugePage;
+    memory_.reset(std::calloc(bytes + alignment, 1));
     if (memory_ == nullptr) throw std::bad_alloc();
     const uintptr_t address = reinterpret_cast<uintptr_t>(memory_.get());
-    data_ = reinterpret_cast<T*>((address + kAlignment - 1) / kAlignment * kAlignment);
+    data_ = reinterpret_cast<T*>((address + alignment - 1) / alignment * alignment);
+#if defined(__linux__)
+    // Only what fills whole ones, so that no more memory is taken. It is advice: whether it is taken does not matter.
+    if (bytes >= kHugePage) madvise(data_, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
   }
   T* data() { return data_; }
   const T* data() const { return data_; }
