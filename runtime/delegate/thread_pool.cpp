@@ -65,14 +65,14 @@ class ThreadPool::Implementation {
     work_ = &work;
     count_ = count;
     grain_ = grain;
-    next_.store(0, std::memory_order_relaxed);
+    Divide(ranges, helpers + 1);
     // Either this sees who sleeps, or who is about to sleep sees the open job.
     open_active_.store(helpers * kOpen);
     if (sleepers_.load() > 0) {
       { const std::lock_guard<std::mutex> lock(mutex_); }
       wake_.notify_all();
     }
-    TakeRanges();
+    TakeRanges(0);
     const int32_t active = open_active_.fetch_and(kOpen - 1) & (kOpen - 1);
     if (active > 0) WaitForHelpers();
     work_ = nullptr;
@@ -82,16 +82,31 @@ class ThreadPool::Implementation {
   // A system that refuses a thread gets by with those there are.
   void Grow(int helpers) {
     try {
-      while (static_cast<int>(workers_.size()) < helpers) workers_.emplace_back([this] { Work(); });
+      while (static_cast<int>(workers_.size()) < helpers) {
+        const size_t number = workers_.size() + 1;
+        workers_.emplace_back([this, number] { Work(number); });
+      }
     } catch (const std::system_error&) {
     }
   }
 
-  void Work() {
+  // Gives each thread a share of neighboring ranges, in whole ranges.
+  void Divide(int64_t ranges, int threads) {
+    if (shares_.size() < static_cast<size_t>(threads)) shares_ = std::vector<Share>(static_cast<size_t>(threads));
+    share_count_ = static_cast<size_t>(threads);
+    for (int64_t i = 0; i < threads; ++i) {
+      Share& share = shares_[static_cast<size_t>(i)];
+      share.next.store(ranges * i / threads * grain_, std::memory_order_relaxed);
+      share.end = std::min(ranges * (i + 1) / threads * grain_, count_);
+    }
+  }
+
+  // `number` is the same in all jobs: a thread finds in its core's caches what it has made of the map before.
+  void Work(size_t number) {
     const ScopedFlushDenormals mode;
     while (WaitForJob()) {
       if (!Join()) continue;
-      TakeRanges();
+      TakeRanges(number);
       if (open_active_.fetch_sub(1) == 1 && owner_sleeps_.load()) {
         { const std::lock_guard<std::mutex> lock(mutex_); }
         done_.notify_one();
@@ -129,13 +144,22 @@ class ThreadPool::Implementation {
     owner_sleeps_ = false;
   }
 
-  void TakeRanges() {
-    while (true) {
-      const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-      if (begin >= count_) return;
-      (*work_)(begin, std::min(begin + grain_, count_));
+  // Its own share first, then what is left of the others.
+  void TakeRanges(size_t number) {
+    for (size_t i = 0; i < share_count_; ++i) {
+      Share& share = shares_[(number + i) % share_count_];
+      while (true) {
+        const int64_t begin = share.next.fetch_add(grain_, std::memory_order_relaxed);
+        if (begin >= share.end) break;
+        (*work_)(begin, std::min(begin + grain_, share.end));
+      }
     }
   }
+
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+  };
 
   // A place for a helper in the job, in open_active_.
   static constexpr int32_t kOpen = 1 << 16;
@@ -148,7 +172,8 @@ class ThreadPool::Implementation {
   const std::function<void(int64_t, int64_t)>* work_ = nullptr;
   int64_t count_ = 0;
   int64_t grain_ = 1;
-  std::atomic<int64_t> next_{0};
+  std::vector<Share> shares_;
+  size_t share_count_ = 0;
   // kOpen times the helpers that may still join, plus those that are active.
   std::atomic<int32_t> open_active_{0};
 
