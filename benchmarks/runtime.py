@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +59,21 @@ class Runner:
         return float(np.median(self.seconds)) * 1e3
 
 
+@dataclass(frozen=True)
+class Kernels:
+    """What ``kernel_benchmark`` measures.
+
+    Attributes:
+        layers: Binary multiplications and additions a cycle, layer by layer, of each instruction set.
+        float_macs: Float multiplications and additions a cycle in registers, of each instruction set.
+        clock: Cycles a second.
+    """
+
+    layers: list[dict[str, Any]]
+    float_macs: dict[str, float]
+    clock: float
+
+
 @click.command()
 @click.option("--models", default="*", show_default=True, help="Names of networks to measure, as a pattern.")
 @click.option("--rounds", type=click.IntRange(min=1), default=60, show_default=True)
@@ -89,13 +103,14 @@ def main(models: str, rounds: int, networks: Path, output: Path | None, plot: Pa
     _run(runners, rounds)
 
     rows = [_row(name, runners) for name in names]
-    click.echo(f"{_processor()}, one thread, medians of {rounds} rounds.\n")
+    kernels = _kernels(sets)
+    click.echo(f"{_processor(kernels)}, one thread, medians of {rounds} rounds.\n")
     _echo(rows, {"top1": ".1f", "delegate_ms": ".1f", "lce_ms": ".0f", "mobilenet_ms": ".1f"})
     fastest = sets[-1] if sets else ""
-    pairs = [_pair(name, width, runners, fastest) for name, width in TABLE_4.items() if name in names]
+    pairs = [_pair(name, width, runners, kernels, fastest) for name, width in TABLE_4.items() if name in names]
     _echo(pairs, {"network_ms": ".1f", "mobilenet_ms": ".1f", "ratio": ".2f", "ratio_at_the_limit": ".2f"})
-    if kernels := _kernels():
-        _echo(kernels.layers, {"macs_a_cycle": ".0f"})
+    if kernels:
+        _echo(kernels.layers, dict.fromkeys(INSTRUCTION_SETS, ".0f"))
     _echo([{"figure": what, "value": value} for what, value in _single_figures(files, runners, sets)], {})
     if output is not None:
         with output.open("w", newline="") as file:
@@ -171,9 +186,10 @@ def _row(name: str, runners: dict[tuple[str, str], Runner]) -> dict[str, Any]:
     return row | (beside if name in TOP1 else dict.fromkeys(beside))
 
 
-def _pair(name: str, width: float, runners: dict[tuple[str, str], Runner], isa: str) -> dict[str, Any]:
+def _pair(
+    name: str, width: float, runners: dict[tuple[str, str], Runner], kernels: Kernels | None, isa: str
+) -> dict[str, Any]:
     network, mobilenet = runners[name, "delegate"].milliseconds, runners[f"MobileNet-{width}", "litert"].milliseconds
-    kernels = _kernels()
     limit = None
     if kernels and isa in BINARY_MACS:
         operations = lm.count_operations(lm.get_model(name, weights=None))
@@ -213,49 +229,34 @@ def _single_figures(
     return figures
 
 
-@dataclass(frozen=True)
-class Kernels:
-    """What ``kernel_benchmark`` measures.
-
-    Attributes:
-        layers: Binary convolutions layer by layer.
-        float_macs: Float multiplications and additions a cycle in registers, of each instruction set.
-        clock: Cycles a second.
-    """
-
-    layers: list[dict[str, Any]]
-    float_macs: dict[str, float]
-    clock: float
-
-
-@cache
-def _kernels() -> Kernels | None:
+def _kernels(instruction_sets: list[str]) -> Kernels | None:
     """``None`` where it was not built."""
     program = ROOT / "build/runtime/release/kernel_benchmark"
     if not program.exists():
         click.echo("make delegate builds kernel_benchmark, which measures the kernels.\n", err=True)
         return None
-    printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
-    layers = re.findall(r"^(\w+) +(\S+) +(\d+) channels .* ([\d.]+) MACs/cycle", printed, re.MULTILINE)
+    command = [program, *reversed(instruction_sets)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    layers: dict[str, dict[str, Any]] = {}
+    for isa, map_, channels, macs in re.findall(
+        r"^(\w+) +(\S+) +(\d+) channels .* ([\d.]+) MACs/cycle", printed, re.MULTILINE
+    ):
+        layers.setdefault(f"{map_}, {channels} channels", {})[isa] = float(macs)
     floats = re.findall(r"^(\w+) +float +([\d.]+) MACs/cycle", printed, re.MULTILINE)
     clocks = [float(clock) for clock in re.findall(r"at ([\d.]+) GHz", printed)]
     return Kernels(
-        [
-            {"kernels": isa, "map": map_, "channels": channels, "macs_a_cycle": float(macs)}
-            for isa, map_, channels, macs in layers
-        ],
+        [{"layer": layer, **macs} for layer, macs in layers.items()],
         {isa: float(macs) for isa, macs in floats},
         float(np.median(clocks)) * 1e9,
     )
 
 
-def _processor() -> str:
+def _processor(kernels: Kernels | None) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         model = platform.machine()
-    kernels = _kernels()
     return f"{model} at {kernels.clock / 1e9:.2f} GHz" if kernels else model
 
 
