@@ -170,9 +170,7 @@ class MaxPool : public FloatExecutable {
         constants_(instruction, in_.channels()),
         has_affine_(!instruction.multiplier.empty() || !instruction.addend.empty()),
         before_(RangeOf(instruction.affine_activation)),
-        after_(RangeOf(instruction.options.activation)),
-        ones_(static_cast<size_t>(in_.channels()), 1.0f),
-        zeros_(static_cast<size_t>(in_.channels()), -0.0f) {}
+        after_(RangeOf(instruction.options.activation)) {}
 
   void Run(const RunContext& context) const override {
     context.Parallel(out_.shape[0] * out_.shape[1], 1, [&](int64_t begin, int64_t end) {
@@ -230,33 +228,35 @@ class MaxPool : public FloatExecutable {
   void ComputePixel(const RunContext& context, int64_t row, int64_t x) const {
     const Options& options = instruction_.options;
     const Border& border = instruction_.border;
-    const int64_t channels = in_.channels();
     const int64_t top = row % out_.shape[1] * options.stride_height - instruction_.window.pad_top;
     const int64_t left = x * options.stride_width - instruction_.window.pad_left;
     const float* image = Input(context) + row / out_.shape[1] * in_.shape[1] * in_.shape[2] * in_.pixel_stride;
-    float* output = Output(context) + (row * out_.shape[2] + x) * out_.pixel_stride;
     // Within the added border all elements are one value; SAME padding beyond it takes no part.
     const int64_t first_y = std::max(top, -border.top);
     const int64_t last_y = std::min(top + options.filter_height, in_.shape[1] + border.bottom);
     const int64_t first_x = std::max(left, -border.left);
     const int64_t last_x = std::min(left + options.filter_width, in_.shape[2] + border.right);
     const bool meets_border = first_y < 0 || first_x < 0 || last_y > in_.shape[1] || last_x > in_.shape[2];
-    std::fill(output, output + channels, meets_border ? instruction_.border_value : Range().low);
-    // Column by column, as in planes: of +0 and -0, the first is the greater.
-    for (int64_t in_x = std::max<int64_t>(first_x, 0); in_x < std::min(last_x, in_.shape[2]); ++in_x) {
-      for (int64_t in_y = std::max<int64_t>(first_y, 0); in_y < std::min(last_y, in_.shape[1]); ++in_y) {
-        const float* pixel = image + (in_y * in_.shape[2] + in_x) * in_.pixel_stride;
-        if (has_affine_) {
-          kernels_.max_affine(pixel, constants_.multiplier.data(), constants_.addend.data(), before_.low, before_.high,
-                              channels, output);
-        } else {
-          kernels_.max(pixel, channels, output);
-        }
-      }
+    const int64_t x0 = std::max<int64_t>(first_x, 0);
+    const int64_t y0 = std::max<int64_t>(first_y, 0);
+    PoolWindowArguments arguments = {};
+    arguments.pixels = image + (y0 * in_.shape[2] + x0) * in_.pixel_stride;
+    arguments.columns = std::min(last_x, in_.shape[2]) - x0;
+    arguments.column_stride = in_.pixel_stride;
+    arguments.rows = std::min(last_y, in_.shape[1]) - y0;
+    arguments.row_stride = in_.shape[2] * in_.pixel_stride;
+    arguments.channels = in_.channels();
+    if (has_affine_) {
+      arguments.multiplier = constants_.multiplier.data();
+      arguments.addend = constants_.addend.data();
+      arguments.affine_low = before_.low;
+      arguments.affine_high = before_.high;
     }
-    if (instruction_.options.activation != Activation::kNone) {
-      kernels_.affine(output, ones_.data(), zeros_.data(), after_.low, after_.high, channels, output);
-    }
+    arguments.least = meets_border ? instruction_.border_value : Range().low;
+    arguments.low = after_.low;
+    arguments.high = after_.high;
+    arguments.output = Output(context) + (row * out_.shape[2] + x) * out_.pixel_stride;
+    kernels_.pool_window(arguments);
   }
 
   const Kernels& kernels_;
@@ -265,8 +265,6 @@ class MaxPool : public FloatExecutable {
   bool has_affine_;
   Range before_;
   Range after_;
-  std::vector<float> ones_;
-  std::vector<float> zeros_;
 };
 
 // A copy: pixels of a map may have channels of others behind them, rows of other shapes have not.

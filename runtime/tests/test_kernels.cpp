@@ -151,6 +151,15 @@ void TestTranspose(const Kernels& kernels) {
   }
 }
 
+// Rounded after each operation.
+float Affine(float x, float multiplier, float addend, float low, float high) {
+  volatile float product = x * multiplier;
+  volatile float sum = product + addend;
+  const float y = sum;
+  const float clipped = y < low ? low : y;
+  return clipped > high ? high : clipped;
+}
+
 // A max pool of planes gives the very bits of that of pixels: zeros of either sign, NaNs and infinities included.
 void TestPoolRow(const Kernels& kernels) {
   Random random(11);
@@ -203,20 +212,60 @@ void TestPoolRow(const Kernels& kernels) {
           for (int64_t row = 0; row < arguments.rows; ++row) {
             const float value =
                 map[static_cast<size_t>(c * arguments.plane_stride + row * arguments.row_stride + column)];
-            if (has_affine) {
-              kernels.max_affine(&value, &multiplier[static_cast<size_t>(c)], &addend[static_cast<size_t>(c)],
-                                 arguments.affine_low, arguments.affine_high, 1, &greatest);
-            } else {
-              kernels.max(&value, 1, &greatest);
-            }
+            const float y = !has_affine ? value
+                                        : Affine(value, multiplier[static_cast<size_t>(c)],
+                                                 addend[static_cast<size_t>(c)], arguments.affine_low,
+                                                 arguments.affine_high);
+            greatest = greatest < y ? y : greatest;
           }
         }
-        const float one = 1.0f;
-        const float zero = -0.0f;
-        kernels.affine(&greatest, &one, &zero, arguments.low, arguments.high, 1, &greatest);
+        greatest = Affine(greatest, 1.0f, -0.0f, arguments.low, arguments.high);
       }
     }
     CHECK(output.empty() || std::memcmp(output.data(), expected.data(), output.size() * sizeof(float)) == 0);
+  }
+}
+
+void TestPoolWindow(const Kernels& kernels) {
+  Random random(12);
+  const float special[] = {0.0f, -0.0f, std::nanf(""), -std::numeric_limits<float>::infinity(), 1e30f};
+  for (int round = 0; round < 300; ++round) {
+    PoolWindowArguments arguments = {};
+    arguments.columns = random.Integer(0, 3);
+    arguments.rows = random.Integer(0, 3);
+    arguments.channels = random.Integer(1, 70);
+    arguments.column_stride = arguments.channels + random.Integer(0, 2);
+    arguments.row_stride = 3 * arguments.column_stride + random.Integer(0, 2);
+    arguments.affine_low = arguments.low = random.Integer(0, 1) == 0 ? 0.0f : -std::numeric_limits<float>::infinity();
+    arguments.affine_high = arguments.high = random.Integer(0, 1) == 0 ? 6.0f : std::numeric_limits<float>::infinity();
+    arguments.least = random.Integer(0, 1) == 0 ? 0.5f : -std::numeric_limits<float>::infinity();
+    const size_t channels = static_cast<size_t>(arguments.channels);
+    // No more than there are: what is read beyond them, a sanitizer reports.
+    const int64_t last = 2 * arguments.row_stride + 2 * arguments.column_stride;
+    std::vector<float> map(static_cast<size_t>(last) + channels), multiplier(channels), addend(channels);
+    for (float& value : map) value = random.Integer(0, 2) == 0 ? special[random.Integer(0, 4)] : random.Float();
+    for (float& value : multiplier) value = random.Float();
+    for (float& value : addend) value = random.Float();
+    const bool has_affine = round % 2 == 0;
+    arguments.pixels = map.data();
+    arguments.multiplier = has_affine ? multiplier.data() : nullptr;
+    arguments.addend = has_affine ? addend.data() : nullptr;
+    std::vector<float> output(channels), expected(channels);
+    arguments.output = output.data();
+    kernels.pool_window(arguments);
+    for (size_t c = 0; c < channels; ++c) {
+      float greatest = arguments.least;
+      for (int64_t column = 0; column < arguments.columns; ++column) {
+        for (int64_t row = 0; row < arguments.rows; ++row) {
+          const int64_t pixel = column * arguments.column_stride + row * arguments.row_stride;
+          float y = map[static_cast<size_t>(pixel) + c];
+          if (has_affine) y = Affine(y, multiplier[c], addend[c], arguments.affine_low, arguments.affine_high);
+          greatest = greatest < y ? y : greatest;
+        }
+      }
+      expected[c] = Affine(greatest, 1.0f, -0.0f, arguments.low, arguments.high);
+    }
+    CHECK(std::memcmp(output.data(), expected.data(), channels * sizeof(float)) == 0);
   }
 }
 
@@ -375,6 +424,7 @@ int main() {
     TestMultiply(*kernels);
     TestTranspose(*kernels);
     TestPoolRow(*kernels);
+    TestPoolWindow(*kernels);
   }
   TestUnknownInstructionSetsAreErrors();
   return 0;

@@ -116,18 +116,6 @@ void WriteFloatsMaybeAdded(const WriteArguments& arguments) {
   for (int64_t c = 0; c < channels; ++c) output[c] = Clamp(x[c] + y[c], low, high);
 }
 
-[[maybe_unused]] void MaxAffineFloats(const float* x, const float* multiplier, const float* addend, float low,
-                                      float high, int64_t channels, float* output) {
-  for (int64_t c = 0; c < channels; ++c) {
-    const float y = Clamp(x[c] * multiplier[c] + addend[c], low, high);
-    output[c] = output[c] < y ? y : output[c];
-  }
-}
-
-[[maybe_unused]] void MaxFloats(const float* x, int64_t channels, float* output) {
-  for (int64_t c = 0; c < channels; ++c) output[c] = output[c] < x[c] ? x[c] : output[c];
-}
-
 // A table with these loops in it; what is an instruction set's own is still to be filled in.
 constexpr Kernels CommonKernels() {
   Kernels kernels{};
@@ -135,8 +123,6 @@ constexpr Kernels CommonKernels() {
   kernels.write_floats = WriteFloats;
   kernels.affine = AffineFloats;
   kernels.add = AddFloats;
-  kernels.max_affine = MaxAffineFloats;
-  kernels.max = MaxFloats;
   return kernels;
 }
 

@@ -187,6 +187,37 @@ void PoolRow(const PoolRowArguments& arguments) {
   }
 }
 
+template <typename Vector, bool kAffine>
+void PoolWindowAs(const PoolWindowArguments& arguments) {
+  for (int64_t channel = 0; channel < arguments.channels; channel += Vector::kLanes) {
+    const int64_t count = arguments.channels - channel;
+    const Vector multiplier =
+        kAffine ? LoadUpTo<Vector>(arguments.multiplier + channel, count) : Vector::Zero();
+    const Vector addend = kAffine ? LoadUpTo<Vector>(arguments.addend + channel, count) : Vector::Zero();
+    Vector greatest = Vector::Repeat(arguments.least);
+    for (int64_t column = 0; column < arguments.columns; ++column) {
+      for (int64_t row = 0; row < arguments.rows; ++row) {
+        const float* pixel = arguments.pixels + column * arguments.column_stride + row * arguments.row_stride;
+        Vector y = LoadUpTo<Vector>(pixel + channel, count);
+        if constexpr (kAffine) {
+          y = Vector::Limit(Vector::Affine(y, multiplier, addend), arguments.affine_low, arguments.affine_high);
+        }
+        greatest = Vector::Max(y, greatest);
+      }
+    }
+    StoreUpTo(Vector::Limit(greatest, arguments.low, arguments.high), arguments.output + channel, count);
+  }
+}
+
+template <typename Vector>
+void PoolWindow(const PoolWindowArguments& arguments) {
+  if (arguments.multiplier != nullptr) {
+    PoolWindowAs<Vector, true>(arguments);
+  } else {
+    PoolWindowAs<Vector, false>(arguments);
+  }
+}
+
 // Fills in what these loops give, with the tile's rows.
 template <typename Vector, int kRows>
 constexpr void AddFloatTiles(Kernels& kernels) {
@@ -196,6 +227,7 @@ constexpr void AddFloatTiles(Kernels& kernels) {
   kernels.multiply = Multiply<Vector, kRows>;
   kernels.transpose = Transpose<Vector>;
   kernels.pool_row = PoolRow<Vector>;
+  kernels.pool_window = PoolWindow<Vector>;
 }
 
 }  // namespace

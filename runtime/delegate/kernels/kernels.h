@@ -114,6 +114,27 @@ struct MultiplyArguments {
   int64_t output_stride;
 };
 
+// One window of a max pool of pixels, after an affine map of its input, column by column, as with planes: of +0 and -0,
+// the first is the greater.
+struct PoolWindowArguments {
+  const float* pixels;
+  int64_t columns;
+  int64_t column_stride;
+  int64_t rows;
+  int64_t row_stride;
+  int64_t channels;
+  // Both null without an affine map.
+  const float* multiplier;
+  const float* addend;
+  float affine_low;
+  float affine_high;
+  // What the result is at least: the value of a border that the window meets.
+  float least;
+  float low;
+  float high;
+  float* output;
+};
+
 // A row of the output of a max pool that reads planes and writes pixels, after an affine map of its input.
 struct PoolRowArguments {
   // The first row of the first plane that the window meets, and how many it meets. Rows are readable to a multiple of
@@ -177,11 +198,6 @@ struct Kernels {
                  float* output);
   // output = clamp(x + y). `output` may be either.
   void (*add)(const float* x, const float* y, float low, float high, int64_t channels, float* output);
-  // output = max(output, clamp(x * multiplier + addend)).
-  void (*max_affine)(const float* x, const float* multiplier, const float* addend, float low, float high,
-                     int64_t channels, float* output);
-  // output = max(output, x).
-  void (*max)(const float* x, int64_t channels, float* output);
 
   // Of vectors of floats.
   int lanes;
@@ -191,6 +207,7 @@ struct Kernels {
   void (*transpose)(const float* input, int64_t rows, int64_t input_stride, int64_t columns, float* output,
                     int64_t output_stride);
   void (*pool_row)(const PoolRowArguments& arguments);
+  void (*pool_window)(const PoolWindowArguments& arguments);
 };
 
 // Runs everywhere. The others are defined only in builds for their processors.
