@@ -5,6 +5,7 @@
 #include "check.h"
 #include "float_mode.h"
 #include "fuse.h"
+#include "instructions.h"
 
 using namespace larq_melius;
 
@@ -83,14 +84,6 @@ Value Map(int64_t channels) {
   value.type = Type::kFloat32;
   value.shape = {1, 4, 4, channels};
   return value;
-}
-
-Instruction Make(InstructionKind kind, std::vector<int> inputs, int output) {
-  Instruction instruction;
-  instruction.kind = kind;
-  instruction.inputs = std::move(inputs);
-  instruction.output = output;
-  return instruction;
 }
 
 Instruction Affine(std::vector<float> multiplier, std::vector<float> addend, int input, int output) {

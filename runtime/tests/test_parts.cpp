@@ -2,6 +2,7 @@
 #include "parts.h"
 
 #include "check.h"
+#include "instructions.h"
 
 using namespace larq_melius;
 
@@ -12,14 +13,6 @@ Value Map(Type type, int64_t channels) {
   value.type = type;
   value.shape = {1, 4, 4, channels};
   return value;
-}
-
-Instruction Make(InstructionKind kind, std::vector<int> inputs, int output) {
-  Instruction instruction;
-  instruction.kind = kind;
-  instruction.inputs = std::move(inputs);
-  instruction.output = output;
-  return instruction;
 }
 
 Instruction Compare(int64_t channels, int input, int output) {
