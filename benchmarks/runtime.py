@@ -30,11 +30,11 @@ from larq_melius.zoo.random_networks import convert_random_network
 ROOT = Path(__file__).parents[1]
 #: Networks and the width of the MobileNet-v1 that Table 4 of the paper compares each with.
 TABLE_4 = {"MeliusNetC": 0.5, "MeliusNet42": 0.75, "MeliusNet59": 1.0}
-#: Binary multiplications and additions a cycle that the instructions allow. AVX-512 on Zen 4 and Intel's servers: three
-#: for 512, two of them a cycle. AVX2 on Zen 3: ten for 768 (three look-ups, which are then added and taken apart), four
-#: a cycle.
-BINARY_MACS = {"avx512": 512 * 2 / 3, "avx2": 768 * 4 / 10}
-INSTRUCTION_SETS = ("portable", "avx2", "avx512", "neon")
+#: Binary multiplications and additions a cycle that the instructions allow. AMX: 16384 of bytes every sixteenth cycle.
+#: AVX-512 on Zen 4 and Intel's servers: three instructions for 512, two of them a cycle. AVX2 on Zen 3: ten for 768
+#: (three look-ups, which are then added and taken apart), four a cycle.
+BINARY_MACS = {"amx": 16384 / 16, "avx512": 512 * 2 / 3, "avx2": 768 * 4 / 10}
+INSTRUCTION_SETS = ("portable", "avx2", "avx512", "amx", "neon")
 #: One round in so many runs LCE's interpreter, too, which takes longer than all else together.
 ROUNDS_FOR_LCE = 10
 

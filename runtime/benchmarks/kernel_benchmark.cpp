@@ -73,8 +73,9 @@ double MeasureFloatPeak(const std::string& name, double clock) {
                                : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", \
                                  "xmm10", "xmm11")
     // What the registers held could be denormal, which is slow.
-    if (name == "avx512" || name == "avx2") asm volatile("vzeroall" ::: "xmm14", "xmm15");
-    if (name == "avx512") {
+    const bool has_512_bits = name == "avx512" || name == "amx";
+    if (has_512_bits || name == "avx2") asm volatile("vzeroall" ::: "xmm14", "xmm15");
+    if (has_512_bits) {
       macs = 16 * 12;
       for (int i = 0; i < kRounds; ++i) LARQ_MELIUS_FMAS("z");
     } else if (name == "avx2") {

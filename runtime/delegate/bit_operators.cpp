@@ -92,7 +92,7 @@ class Pack : public Executable {
     for (int64_t pixel = 0; pixel < count; pixel += at_once) {
       const int64_t pixels = std::min(at_once, count - pixel);
       PackPixels(context, first + pixel, pixels, words);
-      kernels_.expand(words, pixels * map_.pixel_words, units + pixel * map_.pixel_bytes());
+      map_.Expand(words, pixels, units + pixel * map_.pixel_bytes());
     }
   }
 

@@ -12,6 +12,8 @@ namespace larq_melius {
 bool HasAvx2();
 // With the subsets that kernels/avx512.cpp is compiled for.
 bool HasAvx512();
+// With AVX-512. Linux gives a process the registers of AMX only when it asks for them, which this does.
+bool RequestAmx();
 #endif
 
 }  // namespace larq_melius

@@ -29,16 +29,38 @@ struct PackedMap {
   int64_t stride = 1;
 
   int64_t pixel_units() const { return pixel_words * kWordBits / kernels->unit_channels; }
-  int64_t pixel_bytes() const { return pixel_units() * kernels->map_unit_bytes; }
+  // Without what may lie between it and the next.
+  int64_t used_pixel_bytes() const { return pixel_units() * kernels->map_unit_bytes; }
+  // Bytes of a few channels of many pixels are read together: with an even number of cache lines from one pixel to the
+  // next, they would crowd into a part of the nearest cache.
+  int64_t pixel_bytes() const {
+    const int64_t bytes = used_pixel_bytes();
+    return kernels->multiply_bytes != nullptr && bytes % (2 * kMatrixDepth) == 0 ? bytes + kMatrixDepth : bytes;
+  }
   int64_t row_bytes() const { return width * pixel_bytes(); }
   int64_t rows() const { return batch * height; }
-  int64_t bytes() const { return rows() * row_bytes(); }
+  // Matrices have a multiple of positions and of steps: what lies behind the map is read, but does not count.
+  int64_t slack_bytes() const {
+    return kernels->multiply_bytes == nullptr ? 0 : kMatrixPositions * pixel_bytes() + kMatrixDepth;
+  }
+  int64_t bytes() const { return rows() * row_bytes() + slack_bytes(); }
 
   bool operator==(const PackedMap& other) const {
     return kernels == other.kernels && batch == other.batch && height == other.height && width == other.width &&
            pixel_words == other.pixel_words && inner_height == other.inner_height && inner_width == other.inner_width &&
            pad_top == other.pad_top && pad_left == other.pad_left &&
            (stride == other.stride || kernels->unit_pixels == 1);
+  }
+
+  // Writes the units of pixels that follow one another.
+  void Expand(const uint32_t* words, int64_t pixels, uint8_t* units) const {
+    if (pixel_bytes() == used_pixel_bytes()) {
+      kernels->expand(words, pixels * pixel_words, units);
+      return;
+    }
+    for (int64_t pixel = 0; pixel < pixels; ++pixel) {
+      kernels->expand(words + pixel * pixel_words, pixel_words, units + pixel * pixel_bytes());
+    }
   }
 
   // Writes a row: zeros in the padding, and for the pixels inside `fill(image, y, count, units)`, which gives the units

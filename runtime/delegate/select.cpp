@@ -16,6 +16,11 @@ struct Candidate {
 bool Always() { return true; }
 bool Never() { return false; }
 
+#if defined(LARQ_MELIUS_AMX)
+constexpr Candidate kAmx = {"amx", AmxKernels, RequestAmx};
+#else
+constexpr Candidate kAmx = {"amx", nullptr, Never};
+#endif
 #if defined(__x86_64__)
 constexpr Candidate kAvx512 = {"avx512", Avx512Kernels, HasAvx512};
 constexpr Candidate kAvx2 = {"avx2", Avx2Kernels, HasAvx2};
@@ -30,7 +35,7 @@ constexpr Candidate kNeon = {"neon", nullptr, Never};
 #endif
 
 // The fastest first.
-constexpr Candidate kCandidates[] = {kAvx512, kAvx2, kNeon, {"portable", PortableKernels, Always}};
+constexpr Candidate kCandidates[] = {kAmx, kAvx512, kAvx2, kNeon, {"portable", PortableKernels, Always}};
 
 }  // namespace
 

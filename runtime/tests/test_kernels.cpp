@@ -10,8 +10,9 @@
 #include "select.h"
 
 namespace larq_melius {
-// See emulated/avx512.cpp.
+// See emulated/.
 const Kernels& EmulatedAvx512Kernels();
+const Kernels& EmulatedAmxKernels();
 }  // namespace larq_melius
 
 using namespace larq_melius;
@@ -19,8 +20,8 @@ using namespace larq_melius;
 namespace {
 
 std::vector<const Kernels*> AvailableKernels() {
-  std::vector<const Kernels*> available = {&EmulatedAvx512Kernels()};
-  for (const char* name : {"portable", "avx2", "avx512", "neon"}) {
+  std::vector<const Kernels*> available = {&EmulatedAvx512Kernels(), &EmulatedAmxKernels()};
+  for (const char* name : {"portable", "avx2", "avx512", "amx", "neon"}) {
     try {
       available.push_back(&SelectKernels(name));
       std::printf("%s\n", name);
@@ -356,6 +357,55 @@ void TestAccumulate(const Kernels& kernels) {
   }
 }
 
+// Bytes of a map against a filter of bits, through expand_filter and multiply_bytes. Arrays end where the kernel may read
+// or write last: a sanitizer reports what lies beyond.
+void TestMultiplyBytes(const Kernels& kernels) {
+  Random random(13);
+  for (int round = 0; round < 20; ++round) {
+    MultiplyBytesArguments arguments = {};
+    arguments.positions = kMatrixPositions * random.Integer(1, 3);
+    arguments.position_bytes = random.Integer(1, 200);
+    arguments.steps = random.Integer(1, 9);
+    arguments.part_steps = random.Integer(1, arguments.steps);
+    std::vector<int64_t> offsets;
+    for (int64_t step = 0; step < arguments.steps; ++step) offsets.push_back(random.Integer(0, 500));
+    const int64_t last = *std::max_element(offsets.begin(), offsets.end());
+    std::vector<uint8_t> map(
+        static_cast<size_t>((arguments.positions - 1) * arguments.position_bytes + last + kMatrixDepth));
+    for (uint8_t& byte : map) byte = static_cast<uint8_t>(random.Integer(0, 1));
+    const int64_t bytes = kChannelBlock * arguments.steps * kMatrixDepth;
+    std::vector<uint64_t> bits(static_cast<size_t>(bytes / 64));
+    for (uint64_t& word : bits) word = uint64_t{random.Word()} << 32 | random.Word();
+    std::vector<uint8_t> weights(static_cast<size_t>(bytes));
+    kernels.expand_filter(bits.data(), bytes, weights.data());
+    std::vector<int32_t> initial(kChannelBlock);
+    for (int32_t& value : initial) value = static_cast<int32_t>(random.Integer(-99, 99));
+    std::vector<int32_t> sums(static_cast<size_t>(arguments.positions * kChannelBlock));
+    arguments.map = map.data();
+    arguments.offsets = offsets.data();
+    arguments.weights = weights.data();
+    arguments.initial = initial.data();
+    arguments.sums = sums.data();
+    kernels.multiply_bytes(arguments);
+    for (int64_t position = 0; position < arguments.positions; ++position) {
+      for (int64_t channel = 0; channel < kChannelBlock; ++channel) {
+        int32_t expected = initial[static_cast<size_t>(channel)];
+        for (int64_t step = 0; step < arguments.steps; ++step) {
+          for (int64_t byte = 0; byte < kMatrixDepth; ++byte) {
+            const int64_t half = channel / kMatrixChannels * arguments.steps + step;
+            const int64_t quad = half * (kMatrixDepth / kMatrixQuad) + byte / kMatrixQuad;
+            const int64_t bit = (quad * kMatrixChannels + channel % kMatrixChannels) * kMatrixQuad + byte % kMatrixQuad;
+            const int factor = (bits[static_cast<size_t>(bit / 64)] >> (bit % 64) & 1) != 0 ? -1 : 1;
+            const int64_t at = position * arguments.position_bytes + offsets[static_cast<size_t>(step)] + byte;
+            expected += factor * map[static_cast<size_t>(at)];
+          }
+        }
+        CHECK(sums[static_cast<size_t>(position * kChannelBlock + channel)] == expected);
+      }
+    }
+  }
+}
+
 void TestWriteFloats(const Kernels& kernels) {
   constexpr size_t kPixels = 3;
   Random random(7);
@@ -419,7 +469,8 @@ int main() {
     TestPackFloats(*kernels);
     TestCompare(*kernels);
     TestPackBytes(*kernels);
-    TestAccumulate(*kernels);
+    if (kernels->accumulate != nullptr) TestAccumulate(*kernels);
+    if (kernels->multiply_bytes != nullptr) TestMultiplyBytes(*kernels);
     TestWriteFloats(*kernels);
     TestMultiply(*kernels);
     TestTranspose(*kernels);

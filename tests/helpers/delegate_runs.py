@@ -34,7 +34,7 @@ def run(
 def instruction_sets(library: str) -> list[str]:
     """The instruction sets of the delegate that the processor has."""
     available = []
-    for name in ("portable", "avx2", "avx512", "neon"):
+    for name in ("portable", "avx2", "avx512", "amx", "neon"):
         try:
             load_delegate(library, {"isa": name})
         except ValueError:

@@ -120,6 +120,7 @@ void WriteFloatsMaybeAdded(const WriteArguments& arguments) {
 constexpr Kernels CommonKernels() {
   Kernels kernels{};
   kernels.pack_bytes = PackBytes;
+  kernels.others = PortableKernels;
   kernels.write_floats = WriteFloats;
   kernels.affine = AffineFloats;
   kernels.add = AddFloats;

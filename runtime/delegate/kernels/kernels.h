@@ -7,6 +7,10 @@
 //
 // Where `unit_pixels` is 2, a unit also has the bits of the pixel that the next output pixel of the row meets there:
 // the map is `expand`ed and then `join`ed, row by row. Pixels that are computed together are called a span.
+//
+// Where the processor multiplies matrices, a map has a byte for each channel, its bit, and the filter is `expand`ed to
+// bytes +1 and -1 when it is needed: the differing bits are those that differ from a map of zeros, which are those of
+// the filter, and one more or less for each bit of the map. See MultiplyBytesArguments.
 #ifndef LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
 #define LARQ_MELIUS_DELEGATE_KERNELS_KERNELS_H_
 
@@ -38,6 +42,32 @@ struct AccumulateArguments {
   // Whether `sums` has the sums of other segments, to be added to.
   bool continues;
   // Differing bits, [span_count][unit_pixels][kChannelBlock].
+  int32_t* sums;
+};
+
+// A product of matrices is made of so many rows, positions of a map, by so many columns, output channels, in steps of so
+// many bytes of channels. In a step of the filter, bytes that meet one quad of the map lie together.
+constexpr int kMatrixPositions = 32;
+constexpr int kMatrixChannels = 32;
+constexpr int kMatrixDepth = 64;
+constexpr int kMatrixQuad = 4;
+
+struct MultiplyBytesArguments {
+  // Where the first position's window begins; the others follow at this distance.
+  const uint8_t* map;
+  int64_t position_bytes;
+  // A multiple of kMatrixPositions.
+  int64_t positions;
+  // From there, to the bytes of each step. All kMatrixDepth of them are readable.
+  const int64_t* offsets;
+  int64_t steps;
+  // Steps that are done for all positions before the next.
+  int64_t part_steps;
+  // [half of the block][step][quad][kMatrixChannels][kMatrixQuad]
+  const uint8_t* weights;
+  // What a sum is without the products, [kChannelBlock].
+  const int32_t* initial;
+  // [positions][kChannelBlock]
   int32_t* sums;
 };
 
@@ -191,6 +221,12 @@ struct Kernels {
   // unit has one pixel.
   void (*join)(uint8_t* units, int64_t count, int64_t distance);
   void (*accumulate)(const AccumulateArguments& arguments);
+  // For convolutions whose windows move by one pixel, instead of `accumulate`. Null where there are none.
+  void (*multiply_bytes)(const MultiplyBytesArguments& arguments);
+  // Bits to this many bytes, a multiple of 64: +1 where not set, -1 where set. Null where there is no multiply_bytes.
+  void (*expand_filter)(const uint64_t* bits, int64_t bytes, uint8_t* weights);
+  // For binary convolutions that these do not take.
+  const Kernels& (*others)();
   void (*write_floats)(const WriteArguments& arguments);
 
   // output = clamp(x * multiplier + addend), rounded after each operation. `output` may be `x`.
@@ -214,6 +250,7 @@ struct Kernels {
 const Kernels& PortableKernels();
 const Kernels& Avx2Kernels();
 const Kernels& Avx512Kernels();
+const Kernels& AmxKernels();
 const Kernels& NeonKernels();
 
 }  // namespace larq_melius

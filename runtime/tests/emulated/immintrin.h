@@ -1,5 +1,5 @@
-// The AVX-512 instructions that kernels/avx512.cpp uses, lane by lane in plain C++: its logic can be tested on
-// processors that lack them. Masked loads touch only the lanes that they load, so that a sanitizer sees what lies
+// The instructions that kernels/avx512.cpp and kernels/amx.cpp use, lane by lane in plain C++: their logic can be tested
+// on processors that lack them. Masked loads touch only the lanes that they load, so that a sanitizer sees what lies
 // outside.
 #ifndef LARQ_MELIUS_TESTS_EMULATED_IMMINTRIN_H_
 #define LARQ_MELIUS_TESTS_EMULATED_IMMINTRIN_H_
@@ -134,6 +134,65 @@ inline __m512 _mm512_loadu_ps(const void* address) { return _mm512_castsi512_ps(
 inline __m512i _mm512_popcnt_epi32(__m512i x) {
   for (uint32_t& lane : x.lanes) lane = static_cast<uint32_t>(__builtin_popcount(lane));
   return x;
+}
+
+using __mmask64 = uint64_t;
+inline __m512i _mm512_set1_epi8(int value) {
+  __m512i x;
+  std::memset(x.lanes, value, sizeof(x.lanes));
+  return x;
+}
+inline __m512i _mm512_mask_blend_epi8(__mmask64 mask, __m512i a, __m512i b) {
+  char bytes[64], set[64];
+  std::memcpy(bytes, a.lanes, sizeof(bytes));
+  std::memcpy(set, b.lanes, sizeof(set));
+  for (int i = 0; i < 64; ++i) {
+    if ((mask >> i & 1) != 0) bytes[i] = set[i];
+  }
+  std::memcpy(a.lanes, bytes, sizeof(bytes));
+  return a;
+}
+inline __m512i _mm512_maskz_mov_epi8(__mmask64 mask, __m512i x) {
+  return _mm512_mask_blend_epi8(mask, _mm512_set1_epi8(0), x);
+}
+inline void _mm512_mask_storeu_epi8(void* address, __mmask64 mask, __m512i x) {
+  char bytes[64];
+  std::memcpy(bytes, x.lanes, sizeof(bytes));
+  for (int i = 0; i < 64; ++i) {
+    if ((mask >> i & 1) != 0) static_cast<char*>(address)[i] = bytes[i];
+  }
+}
+
+// Tiles of 16 rows of 64 bytes, the only ones that are configured.
+struct Tile {
+  uint8_t rows[16][64];
+};
+inline thread_local Tile emulated_tiles[8];
+inline void _tile_loadconfig(const void*) {}
+inline void _tile_release() { std::memset(emulated_tiles, 0xee, sizeof(emulated_tiles)); }
+inline void _tile_loadd(int tile, const void* address, int64_t stride) {
+  for (int row = 0; row < 16; ++row) {
+    std::memcpy(emulated_tiles[tile].rows[row], static_cast<const uint8_t*>(address) + row * stride, 64);
+  }
+}
+inline void _tile_stored(int tile, void* address, int64_t stride) {
+  for (int row = 0; row < 16; ++row) {
+    std::memcpy(static_cast<uint8_t*>(address) + row * stride, emulated_tiles[tile].rows[row], 64);
+  }
+}
+// Of unsigned bytes by signed ones.
+inline void _tile_dpbusd(int sums, int a, int b) {
+  for (int row = 0; row < 16; ++row) {
+    int32_t totals[16];
+    std::memcpy(totals, emulated_tiles[sums].rows[row], sizeof(totals));
+    for (int column = 0; column < 16; ++column) {
+      for (int k = 0; k < 64; ++k) {
+        const int factor = static_cast<int8_t>(emulated_tiles[b].rows[k / 4][4 * column + k % 4]);
+        totals[column] += emulated_tiles[a].rows[row][k] * factor;
+      }
+    }
+    std::memcpy(emulated_tiles[sums].rows[row], totals, sizeof(totals));
+  }
 }
 
 #endif  // LARQ_MELIUS_TESTS_EMULATED_IMMINTRIN_H_
