@@ -277,7 +277,7 @@ _LABELS: dict[str, dict[str, Any]] = {
     "left": {"xytext": (-5, 2), "ha": "right"},
     "below": {"xytext": (5, -8), "ha": "left"},
 }
-_SIDES = {"MeliusNetC": "left", "BiRealNet34": "left", "MeliusNetA": "below", "MeliusNetB": "below"}
+_SIDES = {"MeliusNetC": "left", "BiRealNet34": "below", "MeliusNetA": "below", "MeliusNetB": "below"}
 
 
 def _plot(rows: list[dict[str, Any]], runners: dict[tuple[str, str], Runner], path: Path) -> None:
