@@ -276,8 +276,9 @@ _LABELS: dict[str, dict[str, Any]] = {
     "right": {"xytext": (5, 2), "ha": "left"},
     "left": {"xytext": (-5, 2), "ha": "right"},
     "below": {"xytext": (5, -8), "ha": "left"},
+    "below left": {"xytext": (-5, -10), "ha": "right"},
 }
-_SIDES = {"MeliusNetC": "left", "BiRealNet34": "below", "MeliusNetA": "below", "MeliusNetB": "below"}
+_SIDES = {"MeliusNetC": "left", "BiRealNet34": "below left", "MeliusNetA": "below", "MeliusNetB": "below"}
 
 
 def _plot(rows: list[dict[str, Any]], runners: dict[tuple[str, str], Runner], path: Path) -> None:
