@@ -146,8 +146,8 @@ class BinaryMatrixConv : public Executable {
     arguments.positions = DivideRoundingUp(end - begin, kMatrixPositions) * kMatrixPositions;
     arguments.offsets = offsets_.data();
     arguments.steps = step_count();
-    const int64_t parts = std::max<int64_t>(1, DivideRoundingUp(step_count(), kPartSteps));
-    arguments.part_steps = DivideRoundingUp(step_count(), parts);
+    // Parts of about one size.
+    arguments.part_steps = DivideRoundingUp(step_count(), DivideRoundingUp(step_count(), kPartSteps));
     arguments.weights = weights;
     arguments.initial = differing_at_zero_.data() + channels.first;
     arguments.sums = sums;

@@ -8,8 +8,8 @@
 
 namespace larq_melius {
 
-// The kernels of that name ("portable", "avx2", "avx512", "amx", "neon"), or for an empty name the fastest that this processor
-// runs.
+// The kernels of that name ("portable", "avx2", "avx512", "amx", "neon"), or for an empty name the fastest that this
+// processor runs.
 //
 // Throws Error if there are none of that name, or the processor lacks their instructions.
 const Kernels& SelectKernels(const std::string& name);

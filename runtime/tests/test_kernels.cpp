@@ -357,8 +357,8 @@ void TestAccumulate(const Kernels& kernels) {
   }
 }
 
-// Bytes of a map against a filter of bits, through expand_filter and multiply_bytes. Arrays end where the kernel may read
-// or write last: a sanitizer reports what lies beyond.
+// Bytes of a map against a filter of bits, through expand_filter and multiply_bytes. Arrays end where the kernel may
+// read or write last: a sanitizer reports what lies beyond.
 void TestMultiplyBytes(const Kernels& kernels) {
   Random random(13);
   for (int round = 0; round < 20; ++round) {

@@ -124,6 +124,8 @@ Kernels MakeKernels() {
   kernels.unit_pixels = 1;
   kernels.unit_bytes = 1;
   kernels.map_unit_bytes = 1;
+  // Expanded filters must stay near, and a damaged file must not ask for much memory.
+  kernels.max_terms = int64_t{1} << 15;
   kernels.expand = Expand;
   kernels.accumulate = nullptr;
   kernels.expand_filter = ExpandFilter;

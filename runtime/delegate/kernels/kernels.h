@@ -45,8 +45,8 @@ struct AccumulateArguments {
   int32_t* sums;
 };
 
-// A product of matrices is made of so many rows, positions of a map, by so many columns, output channels, in steps of so
-// many bytes of channels. In a step of the filter, bytes that meet one quad of the map lie together.
+// A product of matrices is made of so many rows, positions of a map, by so many columns, output channels, in steps of
+// so many bytes of channels. In a step of the filter, bytes that meet one quad of the map lie together.
 constexpr int kMatrixPositions = 32;
 constexpr int kMatrixChannels = 32;
 constexpr int kMatrixDepth = 64;
