@@ -189,31 +189,56 @@ class BinaryConv : public Executable {
       }
       spans[number] = row_address + x * column_bytes;
     });
-    const int64_t count = end - begin;
     ForRuns(begin, end, [&](int64_t, int64_t pixel, int64_t pixels) { output_.Begin(context, pixel, pixels); });
-    alignas(kAlignment) int32_t sums[kMaxPixels * kChannelBlock];
-    const int64_t span_sums = kernels_.unit_pixels * kChannelBlock;
+    const int64_t tile = kernels_.span_tile;
+    const int64_t few = tile * std::max<int64_t>(1, kWritePixels / (tile * kernels_.unit_pixels));
     for (const ChannelBlock& block : blocks_) {
-      const std::vector<Part>& parts = parts_[static_cast<size_t>(block.group)];
-      const int64_t tile = kernels_.span_tile;
-      const int64_t step =
-          parts.size() > 1 ? count : tile * std::max<int64_t>(1, kWritePixels / (tile * kernels_.unit_pixels));
-      for (int64_t first = 0; first < count; first += step) {
-        const int64_t last = std::min(first + step, count);
-        for (const Part& part : parts) {
-          for (int64_t i = first; i < last; i += tile) {
-            kernels_.accumulate({spans + i, std::min(tile, last - i), part.segments.data(),
-                                 static_cast<int64_t>(part.segments.size()),
-                                 weights_.data() + block.weights_offset + part.weights_offset, part.weights_offset != 0,
-                                 sums + (i - first) * span_sums});
-          }
-        }
-        ForRuns(begin + first, begin + last, [&](int64_t number, int64_t pixel, int64_t pixels) {
-          output_.Write(context, kernels_, block.channels, sums + number * kChannelBlock, pixel, pixels);
-        });
+      // Sums of parts of the filter are kept until the last part is done.
+      const bool at_once = WritesTiles(block) || parts_[static_cast<size_t>(block.group)].size() > 1;
+      const int64_t step = at_once ? end - begin : few;
+      for (int64_t first = begin; first < end; first += step) {
+        ComputeChannels(context, block, spans + (first - begin), first, std::min(first + step, end));
       }
     }
     ForRuns(begin, end, [&](int64_t, int64_t pixel, int64_t pixels) { output_.End(context, kernels_, pixel, pixels); });
+  }
+
+  bool WritesTiles(const ChannelBlock& block) const {
+    return kernels_.accumulate_and_write != nullptr && output_.FitsAccumulateAndWrite(block.channels);
+  }
+
+  // Of the spans from `begin` to `end`, whose addresses are given.
+  void ComputeChannels(const RunContext& context, const ChannelBlock& block, const uint8_t* const* spans, int64_t begin,
+                       int64_t end) const {
+    alignas(kAlignment) int32_t sums[kMaxPixels * kChannelBlock];
+    const int64_t tile = kernels_.span_tile;
+    const int64_t span_sums = kernels_.unit_pixels * kChannelBlock;
+    const bool writes_tiles = WritesTiles(block);
+    const std::vector<Part>& parts = parts_[static_cast<size_t>(block.group)];
+    int64_t written = begin;
+    for (const Part& part : parts) {
+      AccumulateArguments arguments = {};
+      arguments.segments = part.segments.data();
+      arguments.segment_count = static_cast<int64_t>(part.segments.size());
+      arguments.weights = weights_.data() + block.weights_offset + part.weights_offset;
+      arguments.continues = part.weights_offset != 0;
+      const bool is_last = &part == &parts.back();
+      for (int64_t span = begin; span < end; span += tile) {
+        arguments.spans = spans + (span - begin);
+        arguments.span_count = std::min(tile, end - span);
+        arguments.sums = sums + (span - begin) * span_sums;
+        if (writes_tiles && is_last && arguments.span_count == tile) {
+          kernels_.accumulate_and_write(arguments, output_.FloatArguments(context, block.channels, span, tile));
+          written += tile;
+        } else {
+          kernels_.accumulate(arguments);
+        }
+      }
+    }
+    ForRuns(written, end, [&](int64_t number, int64_t pixel, int64_t pixels) {
+      output_.Write(context, kernels_, block.channels, sums + (written - begin) * span_sums + number * kChannelBlock,
+                    pixel, pixels);
+    });
   }
 
   const Instruction& instruction_;

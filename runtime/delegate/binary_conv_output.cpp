@@ -140,23 +140,29 @@ void BinaryConvOutput::Write(const RunContext& context, const Kernels& kernels, 
   for (int64_t i = 0; i < pixels; ++i) WritePixel(context, kernels, channels, sums + i * kChannelBlock, pixel + i);
 }
 
-void BinaryConvOutput::WriteFloats(const RunContext& context, const Kernels& kernels, const OutputChannels& channels,
-                                   const int32_t* sums, int64_t pixel, int64_t pixels, const int32_t* sum_correction,
-                                   const float* correction) const {
+WriteArguments BinaryConvOutput::FloatArguments(const RunContext& context, const OutputChannels& channels,
+                                                int64_t pixel, int64_t pixels) const {
   WriteArguments arguments = {};
-  arguments.sums = sums;
   arguments.pixels = pixels;
   arguments.channels = channels.count;
   arguments.transform = {transform_.multiplier + channels.first, transform_.bias + channels.first, transform_.clamp_min,
                          transform_.clamp_max};
-  arguments.sum_correction = sum_correction;
-  arguments.correction = correction;
   if (summand_stride_ != 0) {
     arguments.summand = context.value<const float>(instruction_.inputs[1]) + pixel * summand_stride_ + channels.first;
     arguments.summand_stride = summand_stride_;
   }
   arguments.output = context.value<float>(instruction_.output) + pixel * stride_ + channels.first;
   arguments.output_stride = stride_;
+  return arguments;
+}
+
+void BinaryConvOutput::WriteFloats(const RunContext& context, const Kernels& kernels, const OutputChannels& channels,
+                                   const int32_t* sums, int64_t pixel, int64_t pixels, const int32_t* sum_correction,
+                                   const float* correction) const {
+  WriteArguments arguments = FloatArguments(context, channels, pixel, pixels);
+  arguments.sums = sums;
+  arguments.sum_correction = sum_correction;
+  arguments.correction = correction;
   kernels.write_floats(arguments);
 }
 

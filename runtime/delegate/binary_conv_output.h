@@ -22,6 +22,13 @@ class BinaryConvOutput {
 
   // Prepares pixels before the first of their channels are written.
   void Begin(const RunContext& context, int64_t pixel, int64_t pixels) const;
+  // Whether channels can be written by `accumulate_and_write`.
+  bool FitsAccumulateAndWrite(const OutputChannels& channels) const {
+    return type_ == Type::kFloat32 && channels.count == kChannelBlock && sum_correction_.size() == 0;
+  }
+  // For that, without sums.
+  WriteArguments FloatArguments(const RunContext& context, const OutputChannels& channels, int64_t pixel,
+                                int64_t pixels) const;
   // Writes channels of pixels that follow one another, from their differing bits, [pixels][kChannelBlock].
   void Write(const RunContext& context, const Kernels& kernels, const OutputChannels& channels, const int32_t* sums,
              int64_t pixel, int64_t pixels) const;

@@ -287,6 +287,31 @@ void TestPackBytes(const Kernels& kernels) {
   }
 }
 
+constexpr float kUnwritten = 12345.0f;
+
+// For a whole block of channels of each pixel, without sums, every second time with a summand, which is overwritten.
+WriteArguments RandomWriteArguments(Random& random, int64_t pixels, std::vector<float>* output) {
+  static float multiplier[kChannelBlock];
+  static float bias[kChannelBlock];
+  for (size_t c = 0; c < kChannelBlock; ++c) {
+    multiplier[c] = random.Float();
+    bias[c] = random.Float() * 1000;
+  }
+  WriteArguments arguments = {};
+  arguments.pixels = pixels;
+  arguments.channels = kChannelBlock;
+  arguments.transform = {multiplier, bias, static_cast<int32_t>(random.Integer(0, 500)),
+                         static_cast<int32_t>(random.Integer(500, 5000))};
+  arguments.output_stride = kChannelBlock + random.Integer(0, 3);
+  output->assign(static_cast<size_t>(pixels * arguments.output_stride), kUnwritten);
+  arguments.output = output->data();
+  if (random.Integer(0, 1) == 0) {
+    arguments.summand = arguments.output;
+    arguments.summand_stride = arguments.output_stride;
+  }
+  return arguments;
+}
+
 // Segments of random words against a filter of random words, through expand, join and accumulate.
 void TestAccumulate(const Kernels& kernels) {
   Random random(6);
@@ -345,14 +370,29 @@ void TestAccumulate(const Kernels& kernels) {
     int64_t done = 0;
     for (int64_t s = 0; s < half; ++s) done += segments[static_cast<size_t>(s)].units;
     if (half > 0) kernels.accumulate({addresses.data(), spans, segments.data(), half, weights.data(), false, sums});
-    kernels.accumulate({addresses.data(), spans, segments.data() + half, static_cast<int64_t>(segments.size()) - half,
-                        weights.data() + done * kChannelBlock * kernels.unit_bytes, half > 0, sums});
+    const AccumulateArguments second = {addresses.data(), spans, segments.data() + half,
+                                        static_cast<int64_t>(segments.size()) - half,
+                                        weights.data() + done * kChannelBlock * kernels.unit_bytes, half > 0, sums};
+    std::vector<float> written;
+    WriteArguments write = {};
+    if (kernels.accumulate_and_write != nullptr && spans == kernels.span_tile) {
+      write = RandomWriteArguments(random, spans, &written);
+      kernels.accumulate_and_write(second, write);
+    }
+    kernels.accumulate(second);
     for (size_t p = 0; p < pixels.size(); ++p) {
       for (size_t c = 0; c < filters.size(); ++c) {
         int32_t expected = 0;
         for (size_t w = 0; w < pixels[p].size(); ++w) expected += __builtin_popcount(pixels[p][w] ^ filters[c][w]);
         CHECK(sums[p * kChannelBlock + c] == expected);
       }
+    }
+    if (write.output != nullptr) {
+      const std::vector<float> actual = written;
+      std::fill(written.begin(), written.end(), kUnwritten);
+      write.sums = sums;
+      kernels.write_floats(write);
+      CHECK(actual == written);
     }
   }
 }

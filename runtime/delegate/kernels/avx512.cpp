@@ -131,37 +131,66 @@ void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
 }
 
+// The sums of a tile: which bits differ, counted for each of the channels. Loops over a tile are unrolled: its sums
+// stay in registers only where no index is computed.
 template <int kSpans>
-void AccumulateSpans(const AccumulateArguments& arguments) {
-  __m512i sums[kSpans][kVectors];
-  for (int p = 0; p < kSpans; ++p) {
-    for (int v = 0; v < kVectors; ++v) sums[p][v] = _mm512_setzero_si512();
+struct Sums {
+  __m512i lanes[kSpans][kVectors];
+};
+
+template <int kSpans>
+inline Sums<kSpans> Count(const AccumulateArguments& arguments) {
+  Sums<kSpans> sums;
+  if (arguments.continues) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kSpans; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        sums.lanes[p][v] = _mm512_loadu_si512(arguments.sums + p * kChannelBlock + 16 * v);
+      }
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int p = 0; p < kSpans; ++p) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sums.lanes[p][v] = _mm512_setzero_si512();
+    }
   }
   const uint8_t* weights = arguments.weights;
   for (int64_t s = 0; s < arguments.segment_count; ++s) {
     const uint8_t* units[kSpans];
+#pragma GCC unroll 8
     for (int p = 0; p < kSpans; ++p) units[p] = arguments.spans[p] + arguments.segments[s].offset;
     const int64_t bytes = arguments.segments[s].units * 4;
     for (int64_t at = 0; at < bytes; at += 4) {
       __m512i filter[kVectors];
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) filter[v] = _mm512_loadu_si512(weights + 64 * v);
       weights += 64 * kVectors;
+#pragma GCC unroll 8
       for (int p = 0; p < kSpans; ++p) {
         int32_t word;
         __builtin_memcpy(&word, units[p] + at, sizeof(word));
         const __m512i pixel = _mm512_set1_epi32(word);
+#pragma GCC unroll 4
         for (int v = 0; v < kVectors; ++v) {
-          sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_popcnt_epi32(_mm512_xor_si512(pixel, filter[v])));
+          const __m512i differing = _mm512_popcnt_epi32(_mm512_xor_si512(pixel, filter[v]));
+          sums.lanes[p][v] = _mm512_add_epi32(sums.lanes[p][v], differing);
         }
       }
     }
   }
+  return sums;
+}
+
+template <int kSpans>
+void AccumulateSpans(const AccumulateArguments& arguments) {
+  int32_t* target = arguments.sums;
+  const Sums<kSpans> sums = Count<kSpans>(arguments);
+#pragma GCC unroll 8
   for (int p = 0; p < kSpans; ++p) {
-    for (int v = 0; v < kVectors; ++v) {
-      int32_t* target = arguments.sums + p * kChannelBlock + 16 * v;
-      if (arguments.continues) sums[p][v] = _mm512_add_epi32(sums[p][v], _mm512_loadu_si512(target));
-      _mm512_storeu_si512(target, sums[p][v]);
-    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) _mm512_storeu_si512(target + p * kChannelBlock + 16 * v, sums.lanes[p][v]);
   }
 }
 
@@ -176,27 +205,64 @@ void Accumulate(const AccumulateArguments& arguments) {
   }
 }
 
+// clamp(2 sum) * multiplier + bias of 16 channels.
+struct Transform {
+  __m512i low;
+  __m512i high;
+  __m512 multiplier;
+  __m512 bias;
+
+  Transform(const OutputTransform& transform, int vector)
+      : low(_mm512_set1_epi32(transform.clamp_min)),
+        high(_mm512_set1_epi32(transform.clamp_max)),
+        multiplier(_mm512_loadu_ps(transform.multiplier + 16 * vector)),
+        bias(_mm512_loadu_ps(transform.bias + 16 * vector)) {}
+
+  __m512 Apply(__m512i sum) const {
+    const __m512i x = _mm512_max_epi32(_mm512_min_epi32(_mm512_add_epi32(sum, sum), high), low);
+    return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x), multiplier), bias);
+  }
+};
+
 // A whole block of channels without corrections; what is the same for all pixels stays in registers.
 template <bool kSummand>
 void WriteBlocks(const WriteArguments& arguments) {
-  const __m512i low = _mm512_set1_epi32(arguments.transform.clamp_min);
-  const __m512i high = _mm512_set1_epi32(arguments.transform.clamp_max);
-  __m512 multiplier[kVectors];
-  __m512 bias[kVectors];
-  for (int v = 0; v < kVectors; ++v) {
-    multiplier[v] = _mm512_loadu_ps(arguments.transform.multiplier + 16 * v);
-    bias[v] = _mm512_loadu_ps(arguments.transform.bias + 16 * v);
-  }
+  const Transform transforms[kVectors] = {
+      {arguments.transform, 0}, {arguments.transform, 1}, {arguments.transform, 2}, {arguments.transform, 3}};
   for (int64_t pixel = 0; pixel < arguments.pixels; ++pixel) {
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) {
-      const __m512i sum = _mm512_loadu_si512(arguments.sums + pixel * kChannelBlock + 16 * v);
-      const __m512i x = _mm512_max_epi32(_mm512_min_epi32(_mm512_add_epi32(sum, sum), high), low);
-      __m512 y = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(x), multiplier[v]), bias[v]);
+      __m512 y = transforms[v].Apply(_mm512_loadu_si512(arguments.sums + pixel * kChannelBlock + 16 * v));
       if (kSummand) {
         y = _mm512_add_ps(y, _mm512_loadu_ps(arguments.summand + pixel * arguments.summand_stride + 16 * v));
       }
       _mm512_storeu_ps(arguments.output + pixel * arguments.output_stride + 16 * v, y);
     }
+  }
+}
+
+template <bool kSummand>
+inline void WriteTile(const Sums<kTile>& sums, const WriteArguments& arguments) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const Transform transform(arguments.transform, v);
+    const float* summand = arguments.summand + 16 * v;
+    float* output = arguments.output + 16 * v;
+#pragma GCC unroll 8
+    for (int p = 0; p < kTile; ++p) {
+      __m512 y = transform.Apply(sums.lanes[p][v]);
+      if (kSummand) y = _mm512_add_ps(y, _mm512_loadu_ps(summand + p * arguments.summand_stride));
+      _mm512_storeu_ps(output + p * arguments.output_stride, y);
+    }
+  }
+}
+
+void AccumulateAndWrite(const AccumulateArguments& arguments, const WriteArguments& write) {
+  const Sums<kTile> sums = Count<kTile>(arguments);
+  if (write.summand != nullptr) {
+    WriteTile<true>(sums, write);
+  } else {
+    WriteTile<false>(sums, write);
   }
 }
 
@@ -226,6 +292,7 @@ constexpr Kernels MakeKernels() {
   kernels.compare = Compare;
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
+  kernels.accumulate_and_write = AccumulateAndWrite;
   kernels.write_floats = WriteFloats512;
   AddFloatTiles<Floats, 8>(kernels);
   return kernels;

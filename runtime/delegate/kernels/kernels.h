@@ -221,6 +221,9 @@ struct Kernels {
   // unit has one pixel.
   void (*join)(uint8_t* units, int64_t count, int64_t distance);
   void (*accumulate)(const AccumulateArguments& arguments);
+  // The same for `span_tile` spans, whose sums are then written, as by `write_floats`, without going through memory:
+  // whole blocks of channels, no corrections. Null where it is no faster.
+  void (*accumulate_and_write)(const AccumulateArguments& arguments, const WriteArguments& write);
   // For convolutions whose windows move by one pixel, instead of `accumulate`. Null where there are none.
   void (*multiply_bytes)(const MultiplyBytesArguments& arguments);
   // Bits to this many bytes, a multiple of 64: +1 where not set, -1 where set. Null where there is no multiply_bytes.
