@@ -7,10 +7,12 @@
 namespace larq_melius {
 namespace {
 
-// Input channels of a 1x1 convolution that are packed together, so that they stay in the nearest cache.
-constexpr int64_t kTermBlock = 160;
-// Pixels that are, at most; a multiple of kMaxLanes.
-constexpr int64_t kPixelBlock = 48;
+// Input channels of a 1x1 convolution that are taken together: where pixels are packed, so that they stay in the
+// nearest cache, else so that the filter does in the next one.
+constexpr int64_t kPackedTerms = 160;
+constexpr int64_t kTerms = 512;
+// Pixels that are, at most.
+constexpr int64_t kPixelBlock = 56;
 
 // Rows of the output that a thread takes at a time.
 constexpr int64_t kRowGrain = 8;
@@ -258,50 +260,38 @@ class PointwiseConv : public Executable {
         in_(program, instruction.inputs[0]),
         out_(program, instruction.output),
         groups_(instruction.groups),
+        shuffled_groups_(instruction.shuffled_groups),
         group_channels_in_(instruction.float_conv->group_channels_in),
         group_channels_out_(instruction.float_conv->channels_out / groups_),
         range_(RangeOf(instruction.options.activation)) {
-    const ConvConstants& conv = *instruction.float_conv;
-    const int64_t vectors = DivideRoundingUp(group_channels_out_, kernels.lanes);
-    int64_t done = 0;
-    // As even as can be: single vectors are slow.
-    for (int64_t left = DivideRoundingUp(vectors, kPanelVectors); left > 0; --left) {
-      panels_.push_back({done * kernels.lanes, DivideRoundingUp(vectors - done, left)});
-      done += panels_.back().vectors;
-    }
-    group_lanes_ = vectors * kernels.lanes;
-    weights_ = AlignedBuffer<float>(static_cast<size_t>(CheckedProduct(groups_ * group_lanes_, group_channels_in_)));
-    bias_ = AlignedBuffer<float>(static_cast<size_t>(groups_ * group_lanes_));
-    for (int64_t group = 0; group < groups_; ++group) {
-      for (const Panel& panel : panels_) {
-        const int64_t width = panel.vectors * kernels.lanes;
-        float* weights = weights_.data() + (group * group_lanes_ + panel.channel) * group_channels_in_;
-        for (int64_t i = 0; i < std::min(width, group_channels_out_ - panel.channel); ++i) {
-          const int64_t channel = group * group_channels_out_ + panel.channel + i;
-          const float* filter = conv.filter.data() + channel * group_channels_in_;
-          for (int64_t term = 0; term < group_channels_in_; ++term) weights[term * width + i] = filter[term];
-          bias_[static_cast<size_t>(group * group_lanes_ + panel.channel + i)] =
-              conv.bias[static_cast<size_t>(channel)];
-        }
-      }
-    }
+    PackFilter(*instruction.float_conv);
+    // A multiple of shuffled_groups_, so that packing begins with the first of them.
+    terms_ = packs() ? kPackedTerms / shuffled_groups_ * shuffled_groups_ : kTerms;
     for (int64_t count = 1; count <= kPanelVectors; ++count) {
-      for (int64_t term = 0; term < kTermBlock; ++term) {
-        offsets_[count - 1].push_back(term * count * kernels.lanes);
-      }
+      for (int64_t term = 0; term < terms_; ++term) offsets_[count - 1].push_back(term * count * kernels.lanes);
     }
+    for (int64_t channel = 0; channel < in_.channels(); ++channel) sources_.push_back(SourceOf(channel));
+    blocks_ = DivideRoundingUp(out_.pixels(), kPixelBlock);
+    // Small maps in smaller parts, so that there is one for each of a few threads.
+    if (packs()) blocks_ = std::max(blocks_, std::min<int64_t>(8, DivideRoundingUp(out_.pixels(), kMaxLanes)));
   }
 
   void Run(const RunContext& context) const override {
-    // Small maps in smaller parts, so that there is one for each of a few threads.
-    const int64_t part = DivideRoundingUp(DivideRoundingUp(out_.pixels(), 8), kMaxLanes) * kMaxLanes;
-    context.Parallel(out_.pixels(), std::min(part, kPixelBlock),
-                     [&](int64_t begin, int64_t end) { ComputePixels(context, begin, end); });
+    const int64_t panels = groups_ * group_panels();
+    // Pixels are packed for all panels.
+    context.Parallel(blocks_ * panels, packs() ? panels : 1, [&](int64_t begin, int64_t end) {
+      for (int64_t next; begin < end; begin = next) {
+        const int64_t block = begin / panels;
+        next = std::min(end, (block + 1) * panels);
+        ComputeBlock(context, block, begin - block * panels, next - block * panels);
+      }
+    });
   }
 
   std::string Describe() const override {
     return std::string(kernels_.name) + ", " + std::to_string(groups_) + (groups_ == 1 ? " group, " : " groups, ") +
-           "channels of " + std::to_string(in_.pixel_stride) + " to " + std::to_string(out_.pixel_stride);
+           (shuffled_groups_ > 1 ? "shuffled " + std::to_string(shuffled_groups_) + ", " : "") + "channels of " +
+           std::to_string(in_.pixel_stride) + " to " + std::to_string(out_.pixel_stride);
   }
 
  private:
@@ -314,24 +304,71 @@ class PointwiseConv : public Executable {
     int64_t vectors;
   };
 
-  void ComputePixels(const RunContext& context, int64_t begin, int64_t end) const {
-    alignas(kAlignment) float packed[kTermBlock * kPixelBlock];
+  bool packs() const { return kernels_.multiply_in_rows == nullptr; }
+  int64_t group_panels() const { return static_cast<int64_t>(panels_.size()); }
+
+  // The channel of a pixel that is this one for the filter.
+  int64_t SourceOf(int64_t channel) const {
+    return channel % shuffled_groups_ * (in_.channels() / shuffled_groups_) + channel / shuffled_groups_;
+  }
+
+  void PackFilter(const ConvConstants& conv) {
+    const int64_t vectors = DivideRoundingUp(group_channels_out_, kernels_.lanes);
+    int64_t done = 0;
+    // As even as can be: single vectors are slow.
+    for (int64_t left = DivideRoundingUp(vectors, kPanelVectors); left > 0; --left) {
+      panels_.push_back({done * kernels_.lanes, DivideRoundingUp(vectors - done, left)});
+      done += panels_.back().vectors;
+    }
+    group_lanes_ = vectors * kernels_.lanes;
+    weights_ = AlignedBuffer<float>(static_cast<size_t>(CheckedProduct(groups_ * group_lanes_, group_channels_in_)));
+    bias_ = AlignedBuffer<float>(static_cast<size_t>(groups_ * group_lanes_));
+    for (int64_t group = 0; group < groups_; ++group) {
+      for (const Panel& panel : panels_) {
+        const int64_t width = panel.vectors * kernels_.lanes;
+        float* weights = weights_.data() + (group * group_lanes_ + panel.channel) * group_channels_in_;
+        for (int64_t i = 0; i < std::min(width, group_channels_out_ - panel.channel); ++i) {
+          const int64_t channel = group * group_channels_out_ + panel.channel + i;
+          const float* filter = conv.filter.data() + channel * group_channels_in_;
+          for (int64_t term = 0; term < group_channels_in_; ++term) weights[term * width + i] = filter[term];
+          bias_[static_cast<size_t>(group * group_lanes_ + panel.channel + i)] =
+              conv.bias[static_cast<size_t>(channel)];
+        }
+      }
+    }
+  }
+
+  // Panels are counted through all groups.
+  void ComputeBlock(const RunContext& context, int64_t block, int64_t first_panel, int64_t last_panel) const {
+    const int64_t begin = block * out_.pixels() / blocks_;
+    const int64_t pixels = (block + 1) * out_.pixels() / blocks_ - begin;
     const float* input = context.value<const float>(in_.index) + begin * in_.pixel_stride;
     float* output = context.value<float>(out_.index) + begin * out_.pixel_stride;
-    for (int64_t group = 0; group < groups_; ++group) {
-      for (int64_t term = 0; term < group_channels_in_; term += kTermBlock) {
-        const int64_t terms = std::min(kTermBlock, group_channels_in_ - term);
-        kernels_.transpose(input + group * group_channels_in_ + term, end - begin, in_.pixel_stride, terms, packed,
-                           kPixelBlock);
-        for (const Panel& panel : panels_) {
-          for (int64_t pixel = 0; pixel < end - begin; pixel += kernels_.tile_rows) {
-            MultiplyArguments arguments = {};
-            arguments.terms = terms;
-            arguments.scalars = packed + pixel;
-            arguments.scalar_stride = kPixelBlock;
-            arguments.rows = std::min<int64_t>(kernels_.tile_rows, end - begin - pixel);
-            arguments.output = output + pixel * out_.pixel_stride + group * group_channels_out_ + panel.channel;
-            arguments.output_stride = out_.pixel_stride;
+    for (int64_t next; first_panel < last_panel; first_panel = next) {
+      const int64_t group = first_panel / group_panels();
+      next = std::min(last_panel, (group + 1) * group_panels());
+      for (int64_t term = 0; term < group_channels_in_; term += terms_) {
+        MultiplyArguments arguments = {};
+        arguments.terms = std::min(terms_, group_channels_in_ - term);
+        arguments.output_stride = out_.pixel_stride;
+        alignas(kAlignment) float packed[kPackedTerms * kPixelBlock];
+        if (packs()) {
+          Pack(input, group * group_channels_in_ + term, arguments.terms, pixels, packed);
+          arguments.scalar_stride = kPixelBlock;
+        } else {
+          arguments.scalar_stride = in_.pixel_stride;
+          arguments.scalar_offsets = sources_.data() + group * group_channels_in_ + term;
+        }
+        for (int64_t i = first_panel; i < next; ++i) {
+          const Panel& panel = panels_[static_cast<size_t>(i - group * group_panels())];
+          float* panel_output = output + group * group_channels_out_ + panel.channel;
+          // Tiles of about as many pixels each.
+          const int64_t tiles = DivideRoundingUp(pixels, kernels_.tile_rows);
+          for (int64_t tile = 0; tile < tiles; ++tile) {
+            const int64_t pixel = tile * pixels / tiles;
+            arguments.rows = (tile + 1) * pixels / tiles - pixel;
+            arguments.scalars = packs() ? packed + pixel : input + pixel * in_.pixel_stride;
+            arguments.output = panel_output + pixel * out_.pixel_stride;
             Multiply(arguments, group, panel, term);
           }
         }
@@ -339,7 +376,16 @@ class PointwiseConv : public Executable {
     }
   }
 
-  void Multiply(MultiplyArguments& arguments, int64_t group, const Panel& panel, int64_t first_term) const {
+  // Channels as the filter takes them, of pixels that then lie together. Those of one shuffled group are a row of them.
+  void Pack(const float* pixels, int64_t channel, int64_t count, int64_t pixel_count, float* packed) const {
+    for (int64_t shuffled = 0; shuffled < shuffled_groups_; ++shuffled) {
+      kernels_.transpose(pixels + SourceOf(channel + shuffled), pixel_count, in_.pixel_stride, count / shuffled_groups_,
+                         packed + shuffled * kPixelBlock, shuffled_groups_ * kPixelBlock);
+    }
+  }
+
+  void Multiply(MultiplyArguments arguments, int64_t group, const Panel& panel, int64_t first_term) const {
+    const auto multiply = packs() ? kernels_.multiply : kernels_.multiply_in_rows;
     const int64_t width = panel.vectors * kernels_.lanes;
     const bool is_last = first_term + arguments.terms == group_channels_in_;
     const int64_t lane = group * group_lanes_ + panel.channel;
@@ -351,7 +397,7 @@ class PointwiseConv : public Executable {
     arguments.high = is_last ? range_.high : Range().high;
     const int64_t channels = std::min(width, group_channels_out_ - panel.channel);
     if (channels == width) {
-      kernels_.multiply(arguments);
+      multiply(arguments);
       return;
     }
     // Behind these channels are others.
@@ -364,7 +410,7 @@ class PointwiseConv : public Executable {
       std::copy(output + row * stride, output + row * stride + channels, tile + row * width);
       std::fill(tile + row * width + channels, tile + (row + 1) * width, 0.0f);
     }
-    kernels_.multiply(arguments);
+    multiply(arguments);
     for (int64_t row = 0; row < arguments.rows; ++row) {
       std::copy(tile + row * width, tile + row * width + channels, output + row * stride);
     }
@@ -374,12 +420,18 @@ class PointwiseConv : public Executable {
   Map in_;
   Map out_;
   int64_t groups_;
+  int64_t shuffled_groups_;
   int64_t group_channels_in_;
   int64_t group_channels_out_;
   // The latter in whole vectors.
   int64_t group_lanes_ = 0;
+  // Input channels that are taken together.
+  int64_t terms_ = 0;
+  // Of pixels.
+  int64_t blocks_ = 0;
   Range range_;
   std::vector<Panel> panels_;
+  std::vector<int64_t> sources_;                 // of each of the filter's channels
   std::vector<int64_t> offsets_[kPanelVectors];  // of the terms in panels of one vector, of two, of three
   AlignedBuffer<float> weights_;                 // [group][panel][term][lane]
   AlignedBuffer<float> bias_;                    // [group][lane]

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "float_conv.h"
 #include "float_mode.h"
 
 namespace larq_melius {
@@ -110,6 +111,16 @@ bool AffineIntoPack(Instruction& pack, const Instruction& affine) {
   if (pack.kind != InstructionKind::kPack || pack.comparison != nullptr) return false;
   if (affine.kind != InstructionKind::kAffine || affine.options.activation != Activation::kNone) return false;
   pack.comparison = std::make_shared<Comparison>(MakeComparison(affine.multiplier, affine.addend));
+  return true;
+}
+
+bool ShuffleIntoPointwiseConv(Instruction& conv, const Instruction& shuffle) {
+  if (conv.kind != InstructionKind::kPointwiseConv || shuffle.kind != InstructionKind::kShuffle) return false;
+  if (conv.shuffled_groups > 1 || shuffle.shuffled_groups > kMaxShuffledGroups) return false;
+  // Each group of the convolution takes as many channels of each that is shuffled.
+  if (conv.float_conv->group_channels_in % shuffle.shuffled_groups != 0) return false;
+  conv.shuffled_groups = shuffle.shuffled_groups;
+  conv.target = shuffle.target;
   return true;
 }
 
@@ -273,6 +284,7 @@ void Fuse(Program& program) {
   FuseIntoConsumers(program, BorderIntoMaxPool);
   FuseIntoConsumers(program, BorderIntoConv);
   FuseShuffles(program);
+  FuseIntoConsumers(program, ShuffleIntoPointwiseConv);
   FuseIntoConsumers(program, AffineIntoMaxPool);
   FuseIntoConsumers(program, [&](Instruction& pack, const Instruction& pad) {
     return pack.kind == InstructionKind::kPack && OnlyPlainConvsRead(program, pack.output) && BorderIntoPack(pack, pad);

@@ -9,7 +9,7 @@ namespace larq_melius {
 // - A multiplication and an addition by channel become one affine map.
 // - An affine map before a sign becomes one comparison a channel, before a max pool a part of it.
 // - A border goes into the max pool, the convolution or, through the sign, into the binary convolution that it is for.
-// - A channel shuffle, three operators, becomes one instruction.
+// - A channel shuffle, three operators, becomes one instruction, and a part of a 1x1 convolution that alone reads it.
 // - An addition to the last channels of a map, written as one of a map that is padded with zeros, becomes just that.
 // - An addition to the result of a binary convolution happens as the convolution writes it.
 void Fuse(Program& program);

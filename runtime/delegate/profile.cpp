@@ -11,6 +11,11 @@ std::vector<std::string> OperatorNames(const Instruction& instruction) {
     append(true, "MUL");
     append(true, "ADD");
   };
+  const auto append_shuffle = [&] {
+    append(true, "RESHAPE");
+    append(true, "TRANSPOSE");
+    append(true, "RESHAPE");
+  };
   const Border& border = instruction.border;
   const bool has_border = border.top != 0 || border.bottom != 0 || border.left != 0 || border.right != 0;
   switch (instruction.kind) {
@@ -24,14 +29,13 @@ std::vector<std::string> OperatorNames(const Instruction& instruction) {
     case InstructionKind::kPad: append(true, "PAD"); break;
     case InstructionKind::kMaxPool: append(true, "MAX_POOL_2D"); break;
     case InstructionKind::kConv:
-    case InstructionKind::kPointwiseConv: append(true, "CONV_2D"); break;
+    case InstructionKind::kPointwiseConv:
+      if (instruction.shuffled_groups > 1) append_shuffle();
+      append(true, "CONV_2D");
+      break;
     case InstructionKind::kReshape: append(true, "RESHAPE"); break;
     case InstructionKind::kTranspose: append(true, "TRANSPOSE"); break;
-    case InstructionKind::kShuffle:
-      append(true, "RESHAPE");
-      append(true, "TRANSPOSE");
-      append(true, "RESHAPE");
-      break;
+    case InstructionKind::kShuffle: append_shuffle(); break;
   }
   if (instruction.comparison != nullptr) append_comparison();
   append(!instruction.multiplier.empty(), "MUL");

@@ -325,6 +325,11 @@ Shape ResolveShape(const Shape& in, const Shape& target) {
   return shape;
 }
 
+void RequireShuffle(const Shape& in, const Instruction& instruction) {
+  Require(in.size() == 4 && in[3] % instruction.shuffled_groups == 0 && ResolveShape(in, instruction.target) == in,
+          "RESHAPE: the elements do not fit the shape");
+}
+
 void InferShape(Program& program, Instruction& instruction) {
   const Shape& in = program.values.at(instruction.inputs[0]).shape;
   Value& output = program.values.at(instruction.output);
@@ -347,15 +352,17 @@ void InferShape(Program& program, Instruction& instruction) {
     case InstructionKind::kPad:
     case InstructionKind::kMaxPool:
     case InstructionKind::kConv:
-    case InstructionKind::kPointwiseConv: InferFloatMap(program, instruction, output); break;
+    case InstructionKind::kPointwiseConv:
+      if (instruction.shuffled_groups > 1) RequireShuffle(in, instruction);
+      InferFloatMap(program, instruction, output);
+      break;
     case InstructionKind::kReshape: output.shape = ResolveShape(in, instruction.target); break;
     case InstructionKind::kTranspose:
       Require(in.size() == 3, "TRANSPOSE: the input does not have three dimensions");
       output.shape = {in[0], in[2], in[1]};
       break;
     case InstructionKind::kShuffle:
-      Require(in.size() == 4 && in[3] % instruction.shuffled_groups == 0 && ResolveShape(in, instruction.target) == in,
-              "RESHAPE: the elements do not fit the shape");
+      RequireShuffle(in, instruction);
       output.shape = in;
       break;
     case InstructionKind::kBinaryMaxPool:

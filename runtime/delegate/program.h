@@ -136,7 +136,7 @@ struct Instruction {
   int64_t channels_behind = 0;
   // kReshape and kShuffle: the output's shape, one of whose sizes may be -1.
   Shape target;
-  // kShuffle
+  // kShuffle, and kPointwiseConv where one is fused into it, with its target.
   int64_t shuffled_groups = 1;
   // Of the output's channels, where the file alone knows it (kUnpack).
   int64_t channels = 0;

@@ -182,6 +182,29 @@ void TestThreeOperatorsAreOneShuffle() {
   }
 }
 
+void TestShufflesGoIntoConvolutionsOfSinglePixels() {
+  for (const int64_t group_channels : {12, 6, 4}) {
+    Program program;
+    for (int i = 0; i < 3; ++i) program.values[i] = Map(12);
+    program.values[0].external_input = true;
+    program.values[2].external_output = true;
+    Instruction shuffle = Make(InstructionKind::kShuffle, {0}, 1);
+    shuffle.shuffled_groups = 3;
+    shuffle.target = {-1, 4, 4, 12};
+    Instruction conv = Make(InstructionKind::kPointwiseConv, {1}, 2);
+    auto constants = std::make_shared<ConvConstants>();
+    constants->group_channels_in = group_channels;
+    conv.float_conv = constants;
+    program.instructions = {shuffle, conv};
+    Fuse(program);
+    // Four channels are not as many of each of three groups.
+    CHECK(program.instructions.size() == (group_channels == 4 ? 2 : 1));
+    if (group_channels == 4) continue;
+    CHECK(program.instructions[0].kind == InstructionKind::kPointwiseConv && program.instructions[0].inputs[0] == 0);
+    CHECK(program.instructions[0].shuffled_groups == 3 && program.instructions[0].target == shuffle.target);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -192,5 +215,6 @@ int main() {
   TestBordersGoWhereTheyMayOnly();
   TestBordersOfZerosGoIntoConvolutions();
   TestThreeOperatorsAreOneShuffle();
+  TestShufflesGoIntoConvolutionsOfSinglePixels();
   return 0;
 }

@@ -114,12 +114,28 @@ void TestMultiply(const Kernels& kernels) {
     arguments.rows = rows;
     arguments.output = output.data();
     arguments.output_stride = output_stride;
-    kernels.multiply(arguments);
+    // Each row of scalars for itself, in any order.
+    std::vector<float> row_scalars = scalars;
+    std::vector<int64_t> scalar_offsets(static_cast<size_t>(terms));
+    const bool in_rows = round % 3 == 0 && kernels.multiply_in_rows != nullptr;
+    if (in_rows) {
+      for (int64_t& offset : scalar_offsets) offset = random.Integer(0, 40);
+      arguments.scalar_stride = random.Integer(0, 50);
+      row_scalars = numbers((rows - 1) * arguments.scalar_stride +
+                            *std::max_element(scalar_offsets.begin(), scalar_offsets.end()) + 1);
+      arguments.scalars = row_scalars.data();
+      arguments.scalar_offsets = scalar_offsets.data();
+      kernels.multiply_in_rows(arguments);
+    } else {
+      kernels.multiply(arguments);
+    }
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t lane = 0; lane < lanes; ++lane) {
         float expected = bias[static_cast<size_t>(round % 2 == 0 ? row : lane)];
         for (int64_t term = 0; term < terms; ++term) {
-          expected += scalars[static_cast<size_t>(term * scalar_stride + row)] *
+          const int64_t scalar = in_rows ? row * arguments.scalar_stride + scalar_offsets[static_cast<size_t>(term)]
+                                         : term * scalar_stride + row;
+          expected += row_scalars[static_cast<size_t>(scalar)] *
                       vectors[static_cast<size_t>(offsets[static_cast<size_t>(term)] + lane)];
         }
         expected = std::min(std::max(expected, -100.0f), 200.0f);
@@ -213,10 +229,10 @@ void TestPoolRow(const Kernels& kernels) {
           for (int64_t row = 0; row < arguments.rows; ++row) {
             const float value =
                 map[static_cast<size_t>(c * arguments.plane_stride + row * arguments.row_stride + column)];
-            const float y = !has_affine ? value
-                                        : Affine(value, multiplier[static_cast<size_t>(c)],
-                                                 addend[static_cast<size_t>(c)], arguments.affine_low,
-                                                 arguments.affine_high);
+            const float y = !has_affine
+                                ? value
+                                : Affine(value, multiplier[static_cast<size_t>(c)], addend[static_cast<size_t>(c)],
+                                         arguments.affine_low, arguments.affine_high);
             greatest = greatest < y ? y : greatest;
           }
         }
@@ -370,9 +386,13 @@ void TestAccumulate(const Kernels& kernels) {
     int64_t done = 0;
     for (int64_t s = 0; s < half; ++s) done += segments[static_cast<size_t>(s)].units;
     if (half > 0) kernels.accumulate({addresses.data(), spans, segments.data(), half, weights.data(), false, sums});
-    const AccumulateArguments second = {addresses.data(), spans, segments.data() + half,
+    const AccumulateArguments second = {addresses.data(),
+                                        spans,
+                                        segments.data() + half,
                                         static_cast<int64_t>(segments.size()) - half,
-                                        weights.data() + done * kChannelBlock * kernels.unit_bytes, half > 0, sums};
+                                        weights.data() + done * kChannelBlock * kernels.unit_bytes,
+                                        half > 0,
+                                        sums};
     std::vector<float> written;
     WriteArguments write = {};
     if (kernels.accumulate_and_write != nullptr && spans == kernels.span_tile) {

@@ -266,6 +266,7 @@ constexpr Kernels MakeKernels() {
   kernels.join = Join;
   kernels.accumulate = Accumulate;
   AddFloatTiles<Floats, 4>(kernels);
+  kernels.multiply_in_rows = MultiplyInRows<Floats, 4>;
   return kernels;
 }
 

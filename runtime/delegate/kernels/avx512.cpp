@@ -295,6 +295,7 @@ constexpr Kernels MakeKernels() {
   kernels.accumulate_and_write = AccumulateAndWrite;
   kernels.write_floats = WriteFloats512;
   AddFloatTiles<Floats, 8>(kernels);
+  kernels.multiply_in_rows = MultiplyInRows<Floats, 8>;
   return kernels;
 }
 

@@ -20,8 +20,45 @@
 namespace larq_melius {
 namespace {
 
+// Where the scalars of a term are, those of all rows together.
+template <typename Vector, int kRows>
+struct ScalarsTogether {
+  const float* scalars;
+  int64_t stride;
+
+  explicit ScalarsTogether(const MultiplyArguments& arguments)
+      : scalars(arguments.scalars), stride(arguments.scalar_stride) {}
+
+  typename Vector::Scalars Next(int64_t) {
+    const typename Vector::Scalars loaded = Vector::LoadScalars(scalars);
+    scalars += stride;
+    return loaded;
+  }
+  static Vector MultiplyAdd(Vector x, const typename Vector::Scalars& scalars, int row, Vector sum) {
+    return Vector::MultiplyAdd(x, scalars, row, sum);
+  }
+};
+
+// The same, each row for itself. Behind the last row is the last row again.
+template <typename Vector, int kRows>
+struct ScalarsInRows {
+  const float* rows[kRows];
+  const int64_t* offsets;
+
+  explicit ScalarsInRows(const MultiplyArguments& arguments) : offsets(arguments.scalar_offsets) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+      rows[r] = arguments.scalars + Smaller(r, arguments.rows - 1) * arguments.scalar_stride;
+  }
+
+  int64_t Next(int64_t term) const { return offsets[term]; }
+  Vector MultiplyAdd(Vector x, int64_t offset, int row, Vector sum) const {
+    return Vector::MultiplyAdd(x, rows[row] + offset, 0, sum);
+  }
+};
+
 // The loops over a tile are unrolled: its sums stay in registers only where no index is computed.
-template <typename Vector, int kRows, int kVectors>
+template <typename Vector, template <typename, int> class Scalars, int kRows, int kVectors>
 inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
   Vector sums[kRows][kVectors];
   float* output = arguments.output + first;
@@ -40,18 +77,17 @@ inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
     }
   }
   const float* vectors = arguments.vectors + first;
-  const float* scalars = arguments.scalars;
+  Scalars<Vector, kRows> all_scalars(arguments);
   for (int64_t term = 0; term < arguments.terms; ++term) {
     const float* at = vectors + arguments.offsets[term];
     Vector x[kVectors];
 #pragma GCC unroll 3
     for (int v = 0; v < kVectors; ++v) x[v] = Vector::Load(at + v * Vector::kLanes);
-    const typename Vector::Scalars row_scalars = Vector::LoadScalars(scalars);
-    scalars += arguments.scalar_stride;
+    const auto scalars = all_scalars.Next(term);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
 #pragma GCC unroll 3
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::MultiplyAdd(x[v], row_scalars, r, sums[r][v]);
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = all_scalars.MultiplyAdd(x[v], scalars, r, sums[r][v]);
     }
   }
 #pragma GCC unroll 8
@@ -68,22 +104,37 @@ inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
 
 // Tiles of at most three vectors, none of which is much smaller than the others: a single vector leaves multipliers
 // waiting.
-template <typename Vector, int kRows>
-void Multiply(const MultiplyArguments& arguments) {
+template <typename Vector, template <typename, int> class Scalars, int kRows>
+void MultiplyRows(const MultiplyArguments& arguments) {
   int64_t tiles = (arguments.vector_count + 2) / 3;
   int64_t left = arguments.vector_count;
   int64_t first = 0;
   for (; tiles > 0; --tiles) {
     const int64_t count = (left + tiles - 1) / tiles;
     if (count == 3) {
-      MultiplyTile<Vector, kRows, 3>(arguments, first);
+      MultiplyTile<Vector, Scalars, kRows, 3>(arguments, first);
     } else if (count == 2) {
-      MultiplyTile<Vector, kRows, 2>(arguments, first);
+      MultiplyTile<Vector, Scalars, kRows, 2>(arguments, first);
     } else {
-      MultiplyTile<Vector, kRows, 1>(arguments, first);
+      MultiplyTile<Vector, Scalars, kRows, 1>(arguments, first);
     }
     first += count * Vector::kLanes;
     left -= count;
+  }
+}
+
+template <typename Vector, int kRows>
+void Multiply(const MultiplyArguments& arguments) {
+  MultiplyRows<Vector, ScalarsTogether, kRows>(arguments);
+}
+
+// Tiles of a row less, too, so that few pixels can be shared out evenly.
+template <typename Vector, int kRows>
+void MultiplyInRows(const MultiplyArguments& arguments) {
+  if (arguments.rows == kRows - 1) {
+    MultiplyRows<Vector, ScalarsInRows, kRows - 1>(arguments);
+  } else {
+    MultiplyRows<Vector, ScalarsInRows, kRows>(arguments);
   }
 }
 
@@ -191,8 +242,7 @@ template <typename Vector, bool kAffine>
 void PoolWindowAs(const PoolWindowArguments& arguments) {
   for (int64_t channel = 0; channel < arguments.channels; channel += Vector::kLanes) {
     const int64_t count = arguments.channels - channel;
-    const Vector multiplier =
-        kAffine ? LoadUpTo<Vector>(arguments.multiplier + channel, count) : Vector::Zero();
+    const Vector multiplier = kAffine ? LoadUpTo<Vector>(arguments.multiplier + channel, count) : Vector::Zero();
     const Vector addend = kAffine ? LoadUpTo<Vector>(arguments.addend + channel, count) : Vector::Zero();
     Vector greatest = Vector::Repeat(arguments.least);
     for (int64_t column = 0; column < arguments.columns; ++column) {
@@ -218,7 +268,7 @@ void PoolWindow(const PoolWindowArguments& arguments) {
   }
 }
 
-// Fills in what these loops give, with the tile's rows.
+// Fills in what these loops give, with the tile's rows, except for multiply_in_rows.
 template <typename Vector, int kRows>
 constexpr void AddFloatTiles(Kernels& kernels) {
   static_assert(kRows <= kMaxTileRows && Vector::kLanes <= kMaxLanes);

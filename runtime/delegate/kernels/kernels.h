@@ -127,9 +127,11 @@ constexpr int kMaxPooledWidth = 512;
 // made in the order of the terms: it depends on nothing beside it.
 struct MultiplyArguments {
   int64_t terms;
-  // `tile_rows` of them for each term, whatever `rows` is.
+  // `tile_rows` of them for each term, whatever `rows` is, at this distance from term to term. For `multiply_in_rows`:
+  // at this distance from row to row, those of a row at the offsets of the terms.
   const float* scalars;
   int64_t scalar_stride;
+  const int64_t* scalar_offsets;
   const float* vectors;
   const int64_t* offsets;
   int64_t vector_count;
@@ -242,6 +244,9 @@ struct Kernels {
   int lanes;
   int tile_rows;
   void (*multiply)(const MultiplyArguments& arguments);
+  // The same with scalars where they are; fastest with `tile_rows` of them or one less. Null where those of a term must
+  // lie together.
+  void (*multiply_in_rows)(const MultiplyArguments& arguments);
   // output[c][r] = input[r][c].
   void (*transpose)(const float* input, int64_t rows, int64_t input_stride, int64_t columns, float* output,
                     int64_t output_stride);
