@@ -215,6 +215,8 @@ class BinaryConv : public Executable {
     const int64_t span_sums = kernels_.unit_pixels * kChannelBlock;
     const bool writes_tiles = WritesTiles(block);
     const std::vector<Part>& parts = parts_[static_cast<size_t>(block.group)];
+    WriteArguments write = {};
+    if (writes_tiles) write = output_.FloatArguments(context, block.channels, begin, tile);
     int64_t written = begin;
     for (const Part& part : parts) {
       AccumulateArguments arguments = {};
@@ -228,7 +230,9 @@ class BinaryConv : public Executable {
         arguments.span_count = std::min(tile, end - span);
         arguments.sums = sums + (span - begin) * span_sums;
         if (writes_tiles && is_last && arguments.span_count == tile) {
-          kernels_.accumulate_and_write(arguments, output_.FloatArguments(context, block.channels, span, tile));
+          kernels_.accumulate_and_write(arguments, write);
+          write.output += tile * write.output_stride;
+          if (write.summand != nullptr) write.summand += tile * write.summand_stride;
           written += tile;
         } else {
           kernels_.accumulate(arguments);

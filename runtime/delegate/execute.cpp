@@ -75,6 +75,7 @@ void CompiledProgram::MakeExecutables(const Kernels& kernels) {
   maps_ = ChoosePackedMaps(program_, kernels);
   for (const Instruction& instruction : program_.instructions) {
     executables_.push_back(MakeExecutable(program_, instruction, kernels, maps_));
+    is_empty_.push_back(ElementCount(program_.values.at(instruction.output).shape) == 0);
   }
 }
 
@@ -127,7 +128,7 @@ void CompiledProgram::Run(ThreadPool& pool, int threads, const std::map<int, voi
   for (const auto& [index, data] : external) values_[static_cast<size_t>(index)] = data;
   RunContext context(pool, threads, values_);
   for (size_t i = 0; i < executables_.size(); ++i) {
-    if (ElementCount(program_.values.at(program_.instructions[i].output).shape) == 0) continue;
+    if (is_empty_[i]) continue;
     context.SetScratch(scratch_[i]);
     if (least_nanoseconds_.empty()) {
       executables_[i]->Run(context);

@@ -83,6 +83,7 @@ class CompiledProgram {
   Program program_;
   std::map<int, PackedMap> maps_;  // of values that are packed maps
   std::vector<std::unique_ptr<Executable>> executables_;
+  std::vector<bool> is_empty_;  // of each: there is nothing to compute
   AlignedBuffer<uint8_t> memory_;
   std::vector<void*> scratch_;              // of each executable
   std::vector<void*> values_;               // by their index

@@ -178,7 +178,7 @@ class MaxPool : public FloatExecutable {
         if (in_.planes.used()) {
           ComputeRow(context, row);
         } else {
-          for (int64_t x = 0; x < out_.shape[2]; ++x) ComputePixel(context, row, x);
+          ComputePixels(context, row);
         }
       }
     });
@@ -225,7 +225,20 @@ class MaxPool : public FloatExecutable {
     kernels_.pool_row(arguments);
   }
 
-  void ComputePixel(const RunContext& context, int64_t row, int64_t x) const {
+  // The windows that lie between the map's left and right edges together, others one by one.
+  void ComputePixels(const RunContext& context, int64_t row) const {
+    const Options& options = instruction_.options;
+    const int64_t stride = options.stride_width;
+    const int64_t pad_left = instruction_.window.pad_left;
+    const int64_t first = std::min(DivideRoundingUp(pad_left, stride), out_.shape[2]);
+    const int64_t room = in_.shape[2] + pad_left - options.filter_width;
+    const int64_t last = std::max(first, std::min(room < 0 ? 0 : room / stride + 1, out_.shape[2]));
+    for (int64_t x = 0; x < first; ++x) ComputeWindows(context, row, x, 1);
+    if (first < last) ComputeWindows(context, row, first, last - first);
+    for (int64_t x = last; x < out_.shape[2]; ++x) ComputeWindows(context, row, x, 1);
+  }
+
+  void ComputeWindows(const RunContext& context, int64_t row, int64_t x, int64_t count) const {
     const Options& options = instruction_.options;
     const Border& border = instruction_.border;
     const int64_t top = row % out_.shape[1] * options.stride_height - instruction_.window.pad_top;
@@ -239,7 +252,9 @@ class MaxPool : public FloatExecutable {
     const bool meets_border = first_y < 0 || first_x < 0 || last_y > in_.shape[1] || last_x > in_.shape[2];
     const int64_t x0 = std::max<int64_t>(first_x, 0);
     const int64_t y0 = std::max<int64_t>(first_y, 0);
-    PoolWindowArguments arguments = {};
+    PoolWindowsArguments arguments = {};
+    arguments.windows = count;
+    arguments.window_stride = options.stride_width * in_.pixel_stride;
     arguments.pixels = image + (y0 * in_.shape[2] + x0) * in_.pixel_stride;
     arguments.columns = std::min(last_x, in_.shape[2]) - x0;
     arguments.column_stride = in_.pixel_stride;
@@ -256,7 +271,8 @@ class MaxPool : public FloatExecutable {
     arguments.low = after_.low;
     arguments.high = after_.high;
     arguments.output = Output(context) + (row * out_.shape[2] + x) * out_.pixel_stride;
-    kernels_.pool_window(arguments);
+    arguments.output_stride = out_.pixel_stride;
+    kernels_.pool_windows(arguments);
   }
 
   const Kernels& kernels_;

@@ -19,6 +19,8 @@ using namespace larq_melius;
 
 namespace {
 
+constexpr float kUnwritten = 12345.0f;
+
 std::vector<const Kernels*> AvailableKernels() {
   std::vector<const Kernels*> available = {&EmulatedAvx512Kernels(), &EmulatedAmxKernels()};
   for (const char* name : {"portable", "avx2", "avx512", "amx", "neon"}) {
@@ -243,22 +245,26 @@ void TestPoolRow(const Kernels& kernels) {
   }
 }
 
-void TestPoolWindow(const Kernels& kernels) {
+void TestPoolWindows(const Kernels& kernels) {
   Random random(12);
   const float special[] = {0.0f, -0.0f, std::nanf(""), -std::numeric_limits<float>::infinity(), 1e30f};
   for (int round = 0; round < 300; ++round) {
-    PoolWindowArguments arguments = {};
+    PoolWindowsArguments arguments = {};
+    arguments.windows = random.Integer(1, 4);
     arguments.columns = random.Integer(0, 3);
     arguments.rows = random.Integer(0, 3);
     arguments.channels = random.Integer(1, 70);
     arguments.column_stride = arguments.channels + random.Integer(0, 2);
     arguments.row_stride = 3 * arguments.column_stride + random.Integer(0, 2);
+    arguments.window_stride = random.Integer(1, 3) * arguments.column_stride;
+    arguments.output_stride = arguments.channels + random.Integer(0, 2);
     arguments.affine_low = arguments.low = random.Integer(0, 1) == 0 ? 0.0f : -std::numeric_limits<float>::infinity();
     arguments.affine_high = arguments.high = random.Integer(0, 1) == 0 ? 6.0f : std::numeric_limits<float>::infinity();
     arguments.least = random.Integer(0, 1) == 0 ? 0.5f : -std::numeric_limits<float>::infinity();
     const size_t channels = static_cast<size_t>(arguments.channels);
     // No more than there are: what is read beyond them, a sanitizer reports.
-    const int64_t last = 2 * arguments.row_stride + 2 * arguments.column_stride;
+    const int64_t last =
+        (arguments.windows - 1) * arguments.window_stride + 2 * arguments.row_stride + 2 * arguments.column_stride;
     std::vector<float> map(static_cast<size_t>(last) + channels), multiplier(channels), addend(channels);
     for (float& value : map) value = random.Integer(0, 2) == 0 ? special[random.Integer(0, 4)] : random.Float();
     for (float& value : multiplier) value = random.Float();
@@ -267,22 +273,28 @@ void TestPoolWindow(const Kernels& kernels) {
     arguments.pixels = map.data();
     arguments.multiplier = has_affine ? multiplier.data() : nullptr;
     arguments.addend = has_affine ? addend.data() : nullptr;
-    std::vector<float> output(channels), expected(channels);
+    std::vector<float> output(
+        static_cast<size_t>((arguments.windows - 1) * arguments.output_stride + arguments.channels), kUnwritten);
+    std::vector<float> expected = output;
     arguments.output = output.data();
-    kernels.pool_window(arguments);
-    for (size_t c = 0; c < channels; ++c) {
-      float greatest = arguments.least;
-      for (int64_t column = 0; column < arguments.columns; ++column) {
-        for (int64_t row = 0; row < arguments.rows; ++row) {
-          const int64_t pixel = column * arguments.column_stride + row * arguments.row_stride;
-          float y = map[static_cast<size_t>(pixel) + c];
-          if (has_affine) y = Affine(y, multiplier[c], addend[c], arguments.affine_low, arguments.affine_high);
-          greatest = greatest < y ? y : greatest;
+    kernels.pool_windows(arguments);
+    for (int64_t window = 0; window < arguments.windows; ++window) {
+      for (size_t c = 0; c < channels; ++c) {
+        float greatest = arguments.least;
+        for (int64_t column = 0; column < arguments.columns; ++column) {
+          for (int64_t row = 0; row < arguments.rows; ++row) {
+            const int64_t pixel =
+                window * arguments.window_stride + column * arguments.column_stride + row * arguments.row_stride;
+            float y = map[static_cast<size_t>(pixel) + c];
+            if (has_affine) y = Affine(y, multiplier[c], addend[c], arguments.affine_low, arguments.affine_high);
+            greatest = greatest < y ? y : greatest;
+          }
         }
+        expected[static_cast<size_t>(window * arguments.output_stride) + c] =
+            Affine(greatest, 1.0f, -0.0f, arguments.low, arguments.high);
       }
-      expected[c] = Affine(greatest, 1.0f, -0.0f, arguments.low, arguments.high);
     }
-    CHECK(std::memcmp(output.data(), expected.data(), channels * sizeof(float)) == 0);
+    CHECK(std::memcmp(output.data(), expected.data(), output.size() * sizeof(float)) == 0);
   }
 }
 
@@ -302,8 +314,6 @@ void TestPackBytes(const Kernels& kernels) {
     CHECK(actual == expected);
   }
 }
-
-constexpr float kUnwritten = 12345.0f;
 
 // For a whole block of channels of each pixel, without sums, every second time with a summand, which is overwritten.
 WriteArguments RandomWriteArguments(Random& random, int64_t pixels, std::vector<float>* output) {
@@ -535,7 +545,7 @@ int main() {
     TestMultiply(*kernels);
     TestTranspose(*kernels);
     TestPoolRow(*kernels);
-    TestPoolWindow(*kernels);
+    TestPoolWindows(*kernels);
   }
   TestUnknownInstructionSetsAreErrors();
   return 0;

@@ -208,7 +208,8 @@ def test_report(digits_network, run, tmp_path):
         assert float(first_us) == pytest.approx(model["first_ms"] * 1000, abs=1)
         assert float(warmup) > 0
         assert float(mean) == pytest.approx(model["mean_ms"] * 1000, rel=1e-4)
-        assert model["memory_peak_bytes"] - model["memory_before_bytes"] > 0
+        # Linux counts pages in batches: a small network can go unnoticed.
+        assert model["memory_peak_bytes"] >= model["memory_before_bytes"] > 0
         check_profile(model)
 
 

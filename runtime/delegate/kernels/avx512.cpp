@@ -35,7 +35,7 @@ void PackFloats(const float* values, int64_t channels, uint32_t* words) {
 }
 
 // Compares `kCount` times 16 channels, the last of them only the given lanes, of all pixels: what they are compared
-// with stays in registers.
+// with stays in registers. Words are written in halves, as they come.
 template <int kCount>
 void CompareChannels(const CompareArguments& arguments, int64_t first, __mmask16 last_lanes) {
   __mmask16 lanes[kCount];
@@ -49,12 +49,13 @@ void CompareChannels(const CompareArguments& arguments, int64_t first, __mmask16
   const float* values = arguments.values + first;
   uint32_t* words = arguments.words + first / 32;
   for (int64_t pixel = 0; pixel < arguments.pixels; ++pixel) {
-    uint32_t bits[kCount + kCount % 2] = {};
+    __mmask16* halves = reinterpret_cast<__mmask16*>(words);
+    if (kCount % 2 != 0) _store_mask16(halves + kCount, 0);
+#pragma GCC unroll 4
     for (int v = 0; v < kCount; ++v) {
       const __m512i x = _mm512_xor_si512(_mm512_maskz_loadu_epi32(lanes[v], values + 16 * v), flips[v]);
-      bits[v] = _mm512_mask_cmp_ps_mask(lanes[v], _mm512_castsi512_ps(x), thresholds[v], _CMP_LT_OQ);
+      _store_mask16(halves + v, _mm512_mask_cmp_ps_mask(lanes[v], _mm512_castsi512_ps(x), thresholds[v], _CMP_LT_OQ));
     }
-    for (int v = 0; v < kCount; v += 2) words[v / 2] = bits[v] | bits[v + 1] << 16;
     values += arguments.value_stride;
     words += arguments.word_stride;
   }

@@ -160,8 +160,9 @@ void Transpose(const float* input, int64_t rows, int64_t input_stride, int64_t c
     for (int64_t column = 0; column < columns; column += kLanes) {
       const float* source = input + row * input_stride + column;
       float* target = output + column * output_stride + row;
+      const int64_t left = columns - column;
       Vector block[kLanes];
-      if (row + kLanes <= rows && column + kLanes <= columns) {
+      if (row + kLanes <= rows && left >= kLanes) {
 #pragma GCC unroll 16
         for (int i = 0; i < kLanes; ++i) block[i] = Vector::Load(source + i * input_stride);
         Vector::Transpose(block);
@@ -169,14 +170,26 @@ void Transpose(const float* input, int64_t rows, int64_t input_stride, int64_t c
         for (int i = 0; i < kLanes; ++i) Vector::Store(block[i], target + i * output_stride);
         continue;
       }
+      if (row + kLanes <= rows) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) {
+          block[i] = Vector::LoadPartial(source + i * input_stride, static_cast<int>(left));
+        }
+        Vector::Transpose(block);
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes; ++i) {
+          if (i < left) Vector::Store(block[i], target + i * output_stride);
+        }
+        continue;
+      }
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
-        block[i] = row + i < rows ? LoadUpTo<Vector>(source + i * input_stride, columns - column) : Vector::Zero();
+        block[i] = row + i < rows ? LoadUpTo<Vector>(source + i * input_stride, left) : Vector::Zero();
       }
       Vector::Transpose(block);
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
-        if (column + i < columns) StoreUpTo(block[i], target + i * output_stride, rows - row);
+        if (i < left) StoreUpTo(block[i], target + i * output_stride, rows - row);
       }
     }
   }
@@ -239,32 +252,36 @@ void PoolRow(const PoolRowArguments& arguments) {
 }
 
 template <typename Vector, bool kAffine>
-void PoolWindowAs(const PoolWindowArguments& arguments) {
+void PoolWindowsAs(const PoolWindowsArguments& arguments) {
   for (int64_t channel = 0; channel < arguments.channels; channel += Vector::kLanes) {
     const int64_t count = arguments.channels - channel;
     const Vector multiplier = kAffine ? LoadUpTo<Vector>(arguments.multiplier + channel, count) : Vector::Zero();
     const Vector addend = kAffine ? LoadUpTo<Vector>(arguments.addend + channel, count) : Vector::Zero();
-    Vector greatest = Vector::Repeat(arguments.least);
-    for (int64_t column = 0; column < arguments.columns; ++column) {
-      for (int64_t row = 0; row < arguments.rows; ++row) {
-        const float* pixel = arguments.pixels + column * arguments.column_stride + row * arguments.row_stride;
-        Vector y = LoadUpTo<Vector>(pixel + channel, count);
-        if constexpr (kAffine) {
-          y = Vector::Limit(Vector::Affine(y, multiplier, addend), arguments.affine_low, arguments.affine_high);
+    for (int64_t window = 0; window < arguments.windows; ++window) {
+      const float* pixels = arguments.pixels + window * arguments.window_stride + channel;
+      Vector greatest = Vector::Repeat(arguments.least);
+      for (int64_t column = 0; column < arguments.columns; ++column) {
+        for (int64_t row = 0; row < arguments.rows; ++row) {
+          const float* pixel = pixels + column * arguments.column_stride + row * arguments.row_stride;
+          Vector y = LoadUpTo<Vector>(pixel, count);
+          if constexpr (kAffine) {
+            y = Vector::Limit(Vector::Affine(y, multiplier, addend), arguments.affine_low, arguments.affine_high);
+          }
+          greatest = Vector::Max(y, greatest);
         }
-        greatest = Vector::Max(y, greatest);
       }
+      StoreUpTo(Vector::Limit(greatest, arguments.low, arguments.high),
+                arguments.output + window * arguments.output_stride + channel, count);
     }
-    StoreUpTo(Vector::Limit(greatest, arguments.low, arguments.high), arguments.output + channel, count);
   }
 }
 
 template <typename Vector>
-void PoolWindow(const PoolWindowArguments& arguments) {
+void PoolWindows(const PoolWindowsArguments& arguments) {
   if (arguments.multiplier != nullptr) {
-    PoolWindowAs<Vector, true>(arguments);
+    PoolWindowsAs<Vector, true>(arguments);
   } else {
-    PoolWindowAs<Vector, false>(arguments);
+    PoolWindowsAs<Vector, false>(arguments);
   }
 }
 
@@ -277,7 +294,7 @@ constexpr void AddFloatTiles(Kernels& kernels) {
   kernels.multiply = Multiply<Vector, kRows>;
   kernels.transpose = Transpose<Vector>;
   kernels.pool_row = PoolRow<Vector>;
-  kernels.pool_window = PoolWindow<Vector>;
+  kernels.pool_windows = PoolWindows<Vector>;
 }
 
 }  // namespace

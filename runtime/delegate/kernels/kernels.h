@@ -146,9 +146,12 @@ struct MultiplyArguments {
   int64_t output_stride;
 };
 
-// One window of a max pool of pixels, after an affine map of its input, column by column, as with planes: of +0 and -0,
-// the first is the greater.
-struct PoolWindowArguments {
+// Windows of one size of a max pool of pixels, after an affine map of its input, column by column, as with planes: of
+// +0 and -0, the first is the greater.
+struct PoolWindowsArguments {
+  int64_t windows;
+  int64_t window_stride;
+  // The first window's.
   const float* pixels;
   int64_t columns;
   int64_t column_stride;
@@ -160,11 +163,12 @@ struct PoolWindowArguments {
   const float* addend;
   float affine_low;
   float affine_high;
-  // What the result is at least: the value of a border that the window meets.
+  // What the result is at least: the value of a border that the windows meet.
   float least;
   float low;
   float high;
   float* output;
+  int64_t output_stride;
 };
 
 // A row of the output of a max pool that reads planes and writes pixels, after an affine map of its input.
@@ -251,7 +255,7 @@ struct Kernels {
   void (*transpose)(const float* input, int64_t rows, int64_t input_stride, int64_t columns, float* output,
                     int64_t output_stride);
   void (*pool_row)(const PoolRowArguments& arguments);
-  void (*pool_window)(const PoolWindowArguments& arguments);
+  void (*pool_windows)(const PoolWindowsArguments& arguments);
 };
 
 // Runs everywhere. The others are defined only in builds for their processors.

@@ -105,6 +105,7 @@ inline __mmask16 _mm512_mask_cmp_ps_mask(__mmask16 mask, __m512 a, __m512 b, int
   for (int i = 0; i < 16; ++i) result |= (a.lanes[i] < b.lanes[i] ? 1 : 0) << i;
   return static_cast<__mmask16>(result & mask);
 }
+inline void _store_mask16(__mmask16* address, __mmask16 mask) { std::memcpy(address, &mask, sizeof(mask)); }
 inline __m512i _mm512_xor_si512(__m512i a, __m512i b) {
   for (int i = 0; i < 16; ++i) a.lanes[i] ^= b.lanes[i];
   return a;
