@@ -154,7 +154,7 @@ void TestTranspose(const Kernels& kernels) {
   Random random(10);
   for (int round = 0; round < 300; ++round) {
     const int64_t rows = random.Integer(1, 40);
-    const int64_t columns = random.Integer(1, 40);
+    const int64_t columns = random.Integer(1, round % 2 == 0 ? 8 : 40);
     const int64_t input_stride = columns + random.Integer(0, 2);
     const int64_t output_stride = rows + random.Integer(0, 2);
     std::vector<float> input(static_cast<size_t>((rows - 1) * input_stride + columns));

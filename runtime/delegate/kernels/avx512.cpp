@@ -128,6 +128,67 @@ struct Floats {
   }
 };
 
+// How 16 rows of a few columns, which are that many vectors, become vectors of columns: where each lane comes from, as
+// the number of a float, and which lanes are of the second pair of vectors and of the third.
+constexpr int kFewColumns = 6;
+struct ColumnSources {
+  int32_t floats[16];
+  __mmask16 second;
+  __mmask16 third;
+};
+struct ColumnTables {
+  ColumnSources sources[kFewColumns + 1][kFewColumns];
+};
+
+constexpr ColumnTables MakeColumnTables() {
+  ColumnTables tables{};
+  for (int columns = 1; columns <= kFewColumns; ++columns) {
+    for (int column = 0; column < columns; ++column) {
+      ColumnSources& sources = tables.sources[columns][column];
+      for (int lane = 0; lane < 16; ++lane) {
+        sources.floats[lane] = lane * columns + column;
+        if (sources.floats[lane] / 32 == 1) sources.second |= 1 << lane;
+        if (sources.floats[lane] / 32 == 2) sources.third |= 1 << lane;
+      }
+    }
+  }
+  return tables;
+}
+
+constexpr ColumnTables kColumnTables = MakeColumnTables();
+
+// Rows that have no gaps between them, such as pairs of an image's pixels.
+void TransposeFewColumns(const float* input, int64_t rows, int64_t columns, float* output, int64_t output_stride) {
+  for (int64_t row = 0; row < rows; row += 16) {
+    const float* source = input + row * columns;
+    const int64_t left = (rows - row) * columns;
+    __m512 x[kFewColumns];
+#pragma GCC unroll 6
+    for (int i = 0; i < kFewColumns; ++i) {
+      x[i] = _mm512_maskz_loadu_ps(FirstLanes(Larger(left - 16 * i, 0)), source + 16 * i);
+    }
+    const __mmask16 lanes = FirstLanes(rows - row);
+    for (int64_t column = 0; column < columns; ++column) {
+      const ColumnSources& sources = kColumnTables.sources[columns][column];
+      // Of the number of a float, the instruction takes what is below 32.
+      const __m512i floats = _mm512_loadu_si512(sources.floats);
+      __m512 y = _mm512_permutex2var_ps(x[0], floats, x[1]);
+      y = _mm512_mask_mov_ps(y, sources.second, _mm512_permutex2var_ps(x[2], floats, x[3]));
+      y = _mm512_mask_mov_ps(y, sources.third, _mm512_permutex2var_ps(x[4], floats, x[5]));
+      _mm512_mask_storeu_ps(output + column * output_stride + row, lanes, y);
+    }
+  }
+}
+
+void Transpose512(const float* input, int64_t rows, int64_t input_stride, int64_t columns, float* output,
+                  int64_t output_stride) {
+  if (columns == input_stride && columns <= kFewColumns) {
+    TransposeFewColumns(input, rows, columns, output, output_stride);
+  } else {
+    Transpose<Floats>(input, rows, input_stride, columns, output, output_stride);
+  }
+}
+
 void Expand(const uint32_t* words, int64_t count, uint8_t* units) {
   __builtin_memcpy(units, words, static_cast<size_t>(count) * sizeof(uint32_t));
 }
@@ -297,6 +358,7 @@ constexpr Kernels MakeKernels() {
   kernels.write_floats = WriteFloats512;
   AddFloatTiles<Floats, 8>(kernels);
   kernels.multiply_in_rows = MultiplyInRows<Floats, 8>;
+  kernels.transpose = Transpose512;
   return kernels;
 }
 

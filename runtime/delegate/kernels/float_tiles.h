@@ -170,18 +170,6 @@ void Transpose(const float* input, int64_t rows, int64_t input_stride, int64_t c
         for (int i = 0; i < kLanes; ++i) Vector::Store(block[i], target + i * output_stride);
         continue;
       }
-      if (row + kLanes <= rows) {
-#pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) {
-          block[i] = Vector::LoadPartial(source + i * input_stride, static_cast<int>(left));
-        }
-        Vector::Transpose(block);
-#pragma GCC unroll 16
-        for (int i = 0; i < kLanes; ++i) {
-          if (i < left) Vector::Store(block[i], target + i * output_stride);
-        }
-        continue;
-      }
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) {
         block[i] = row + i < rows ? LoadUpTo<Vector>(source + i * input_stride, left) : Vector::Zero();

@@ -72,6 +72,15 @@ inline __m512 _mm512_shuffle_f32x4(__m512 a, __m512 b, int order) {
   for (int i = 0; i < 16; ++i) x.lanes[i] = (i < 8 ? a : b).lanes[(order >> (i / 4 * 2) & 3) * 4 + i % 4];
   return x;
 }
+inline __m512 _mm512_permutex2var_ps(__m512 a, __m512i lanes, __m512 b) {
+  __m512 x;
+  for (int i = 0; i < 16; ++i) x.lanes[i] = (lanes.lanes[i] & 16 ? b : a).lanes[lanes.lanes[i] & 15];
+  return x;
+}
+inline __m512 _mm512_mask_mov_ps(__m512 x, __mmask16 mask, __m512 y) {
+  for (int i = 0; i < 16; ++i) x.lanes[i] = (mask >> i & 1) != 0 ? y.lanes[i] : x.lanes[i];
+  return x;
+}
 inline __m512i _mm512_setzero_si512() { return {}; }
 inline __m512i _mm512_set1_epi32(int32_t value) {
   __m512i x;
