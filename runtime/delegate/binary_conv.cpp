@@ -145,22 +145,6 @@ class BinaryConv : public Executable {
     }
   }
 
-  // Calls `function(number, row, x)` for the spans from `begin` to `end`, with the row and column of their first
-  // pixels.
-  template <typename Function>
-  void ForSpans(int64_t begin, int64_t end, const Function& function) const {
-    int64_t row = begin / row_spans();
-    int64_t x = begin % row_spans() * kernels_.unit_pixels;
-    for (int64_t number = 0; number < end - begin; ++number) {
-      function(number, row, x);
-      x += kernels_.unit_pixels;
-      if (x >= out_shape_[2]) {
-        x = 0;
-        ++row;
-      }
-    }
-  }
-
   // Calls `function(number, pixel, count)` for pixels of these spans that follow one another, both in the map and,
   // from that number on, among the sums.
   template <typename Function>
@@ -178,17 +162,26 @@ class BinaryConv : public Executable {
     }
   }
 
+  // The addresses of the first taps of the spans from `begin` to `end`.
+  void FindSpans(const uint8_t* data, int64_t begin, int64_t end, const uint8_t** spans) const {
+    const int64_t row_bytes = instruction_.options.stride_height * map().row_bytes();
+    const int64_t span_bytes = kernels_.unit_pixels * instruction_.options.stride_width * map().pixel_bytes();
+    int64_t row = begin / row_spans();
+    int64_t column = begin % row_spans();
+    while (begin < end) {
+      const uint8_t* first =
+          data + row / out_shape_[1] * map().height * map().row_bytes() + row % out_shape_[1] * row_bytes;
+      const int64_t count = std::min(end - begin, row_spans() - column);
+      for (int64_t i = 0; i < count; ++i) *spans++ = first + (column + i) * span_bytes;
+      begin += count;
+      column = 0;
+      ++row;
+    }
+  }
+
   void ComputeSpans(const RunContext& context, const uint8_t* data, int64_t begin, int64_t end) const {
     const uint8_t* spans[kMaxPixels];
-    const int64_t row_bytes = instruction_.options.stride_height * map().row_bytes();
-    const int64_t column_bytes = instruction_.options.stride_width * map().pixel_bytes();
-    const uint8_t* row_address = nullptr;
-    ForSpans(begin, end, [&](int64_t number, int64_t row, int64_t x) {
-      if (number == 0 || x == 0) {
-        row_address = data + row / out_shape_[1] * map().height * map().row_bytes() + row % out_shape_[1] * row_bytes;
-      }
-      spans[number] = row_address + x * column_bytes;
-    });
+    FindSpans(data, begin, end, spans);
     ForRuns(begin, end, [&](int64_t, int64_t pixel, int64_t pixels) { output_.Begin(context, pixel, pixels); });
     const int64_t tile = kernels_.span_tile;
     const int64_t few = tile * std::max<int64_t>(1, kWritePixels / (tile * kernels_.unit_pixels));

@@ -191,10 +191,10 @@ TfLiteStatus PreparePartition(TfLiteContext* context, TfLiteNode* node) {
 }
 
 // The data of the tensors that the runtime holds, once it is certain that they are as the program expects.
-std::map<int, void*> ExternalData(TfLiteContext* context, const Program& program) {
+std::map<int, void*> ExternalData(TfLiteContext* context, const CompiledProgram& compiled) {
   std::map<int, void*> data;
-  for (const auto& [index, value] : program.values) {
-    if (!value.external()) continue;
+  for (int index : compiled.external_values()) {
+    const Value& value = compiled.program().values.at(index);
     const TfLiteTensor& tensor = context->tensors[index];
     const int64_t element = value.type == Type::kFloat32 || value.type == Type::kInt32 ? 4 : 1;
     const int64_t bytes = ElementCount(value.shape) * element;
@@ -213,7 +213,7 @@ TfLiteStatus InvokePartition(TfLiteContext* context, TfLiteNode* node) {
     Delegate& delegate = *partition->delegate;
     const int wanted = delegate.settings.threads > 0 ? delegate.settings.threads : context->recommended_num_threads;
     const int threads = std::max(1, std::min(wanted, kMaxThreads));
-    partition->compiled->Run(delegate.pool, threads, ExternalData(context, partition->compiled->program()));
+    partition->compiled->Run(delegate.pool, threads, ExternalData(context, *partition->compiled));
   });
 }
 

@@ -67,6 +67,9 @@ std::unique_ptr<Executable> MakeExecutable(const Program& program, const Instruc
 }  // namespace
 
 CompiledProgram::CompiledProgram(Program program, const Kernels& kernels) : program_(std::move(program)) {
+  for (const auto& [index, value] : program_.values) {
+    if (value.external()) external_values_.push_back(index);
+  }
   MakeExecutables(kernels);
   AllocateMemory();
 }

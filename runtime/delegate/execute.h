@@ -65,6 +65,7 @@ class CompiledProgram {
   CompiledProgram(Program program, const Kernels& kernels);
 
   const Program& program() const { return program_; }
+  const std::vector<int>& external_values() const { return external_values_; }
   // Runs it. `external` has the data of every external value.
   void Run(ThreadPool& pool, int threads, const std::map<int, void*>& external);
   // From now on, measures the time of each instruction.
@@ -81,6 +82,7 @@ class CompiledProgram {
   void AllocateMemory();
 
   Program program_;
+  std::vector<int> external_values_;
   std::map<int, PackedMap> maps_;  // of values that are packed maps
   std::vector<std::unique_ptr<Executable>> executables_;
   std::vector<bool> is_empty_;  // of each: there is nothing to compute

@@ -60,20 +60,27 @@ struct ScalarsInRows {
 // The loops over a tile are unrolled: its sums stay in registers only where no index is computed.
 template <typename Vector, template <typename, int> class Scalars, int kRows, int kVectors>
 inline void MultiplyTile(const MultiplyArguments& arguments, int64_t first) {
-  Vector sums[kRows][kVectors];
   float* output = arguments.output + first;
+  Vector sums[kRows][kVectors];
+  if (arguments.row_bias != nullptr) {
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 3
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::Repeat(arguments.row_bias[r]);
+    }
+  } else if (arguments.lane_bias != nullptr) {
 #pragma GCC unroll 3
     for (int v = 0; v < kVectors; ++v) {
-      if (arguments.row_bias != nullptr) {
-        sums[r][v] = Vector::Repeat(arguments.row_bias[r]);
-      } else if (arguments.lane_bias != nullptr) {
-        sums[r][v] = Vector::Load(arguments.lane_bias + first + v * Vector::kLanes);
-      } else {
-        const bool exists = r < arguments.rows;
-        sums[r][v] = exists ? Vector::Load(output + r * arguments.output_stride + v * Vector::kLanes) : Vector::Zero();
-      }
+      const Vector bias = Vector::Load(arguments.lane_bias + first + v * Vector::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) sums[r][v] = bias;
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const float* row = output + Smaller(r, arguments.rows - 1) * arguments.output_stride;
+#pragma GCC unroll 3
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = Vector::Load(row + v * Vector::kLanes);
     }
   }
   const float* vectors = arguments.vectors + first;
