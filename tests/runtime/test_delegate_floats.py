@@ -1,6 +1,6 @@
 """The delegate's float convolutions and what it runs around them: equal to NumPy, and to the bit however they are run.
 
-Numbers are small and whole, so that no sum is rounded.
+Beside NumPy numbers are small and whole, so that no sum is rounded.
 """
 
 import re
@@ -97,6 +97,20 @@ class Network:
                 y, packed = run_delegate(model, self.x, resize=True, isa=isa, fuse=fuse, num_threads=threads)
                 np.testing.assert_array_equal(y, self.value, err_msg=f"{isa}, fuse {fuse}, {threads} threads")
                 np.testing.assert_array_equal(packed, pack_bits(self.value < 0))
+        self.check_rounding(model, instruction_sets, run_delegate)
+
+    def check_rounding(self, model, instruction_sets, run_delegate):
+        """On other numbers: the same bits from all instruction sets but the portable one, which rounds more often."""
+        x = self.rng.normal(size=self.x.shape).astype("f4")
+        expected = None
+        for isa in instruction_sets:
+            for fuse, threads in [(1, 1), (0, 2)] if isa != "portable" else []:
+                outputs = [
+                    output.tobytes()
+                    for output in run_delegate(model, x, resize=True, isa=isa, fuse=fuse, num_threads=threads)
+                ]
+                expected = expected or outputs
+                assert outputs == expected, f"{isa}, fuse {fuse}, {threads} threads"
 
 
 @st.composite

@@ -305,16 +305,16 @@ void WriteBlocks(const WriteArguments& arguments) {
 
 template <bool kSummand>
 inline void WriteTile(const Sums<kTile>& sums, const WriteArguments& arguments) {
+  const float* summand = arguments.summand;
+  float* output = arguments.output;
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
     const Transform transform(arguments.transform, v);
-    const float* summand = arguments.summand + 16 * v;
-    float* output = arguments.output + 16 * v;
 #pragma GCC unroll 8
     for (int p = 0; p < kTile; ++p) {
       __m512 y = transform.Apply(sums.lanes[p][v]);
-      if (kSummand) y = _mm512_add_ps(y, _mm512_loadu_ps(summand + p * arguments.summand_stride));
-      _mm512_storeu_ps(output + p * arguments.output_stride, y);
+      if (kSummand) y = _mm512_add_ps(y, _mm512_loadu_ps(summand + p * arguments.summand_stride + 16 * v));
+      _mm512_storeu_ps(output + p * arguments.output_stride + 16 * v, y);
     }
   }
 }
