@@ -116,7 +116,7 @@ bool AffineIntoPack(Instruction& pack, const Instruction& affine) {
 
 bool ShuffleIntoPointwiseConv(Instruction& conv, const Instruction& shuffle) {
   if (conv.kind != InstructionKind::kPointwiseConv || shuffle.kind != InstructionKind::kShuffle) return false;
-  if (conv.shuffled_groups > 1 || shuffle.shuffled_groups > kMaxShuffledGroups) return false;
+  if (!conv.target.empty() || shuffle.shuffled_groups > kMaxShuffledGroups) return false;
   // Each group of the convolution takes as many channels of each that is shuffled.
   if (conv.float_conv->group_channels_in % shuffle.shuffled_groups != 0) return false;
   conv.shuffled_groups = shuffle.shuffled_groups;

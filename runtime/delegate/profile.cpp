@@ -30,7 +30,7 @@ std::vector<std::string> OperatorNames(const Instruction& instruction) {
     case InstructionKind::kMaxPool: append(true, "MAX_POOL_2D"); break;
     case InstructionKind::kConv:
     case InstructionKind::kPointwiseConv:
-      if (instruction.shuffled_groups > 1) append_shuffle();
+      if (!instruction.target.empty()) append_shuffle();
       append(true, "CONV_2D");
       break;
     case InstructionKind::kReshape: append(true, "RESHAPE"); break;

@@ -353,7 +353,7 @@ void InferShape(Program& program, Instruction& instruction) {
     case InstructionKind::kMaxPool:
     case InstructionKind::kConv:
     case InstructionKind::kPointwiseConv:
-      if (instruction.shuffled_groups > 1) RequireShuffle(in, instruction);
+      if (!instruction.target.empty()) RequireShuffle(in, instruction);
       InferFloatMap(program, instruction, output);
       break;
     case InstructionKind::kReshape: output.shape = ResolveShape(in, instruction.target); break;

@@ -134,9 +134,10 @@ struct Instruction {
   // kPad: channels that are added before the map's, and behind them.
   int64_t channels_before = 0;
   int64_t channels_behind = 0;
-  // kReshape and kShuffle: the output's shape, one of whose sizes may be -1.
+  // kReshape and kShuffle: the output's shape, one of whose sizes may be -1. kPointwiseConv where a kShuffle is fused
+  // into it: that one's.
   Shape target;
-  // kShuffle, and kPointwiseConv where one is fused into it, with its target.
+  // kShuffle, and kPointwiseConv where one is fused into it.
   int64_t shuffled_groups = 1;
   // Of the output's channels, where the file alone knows it (kUnpack).
   int64_t channels = 0;

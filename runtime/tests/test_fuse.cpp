@@ -205,6 +205,35 @@ void TestShufflesGoIntoConvolutionsOfSinglePixels() {
   }
 }
 
+// Also where the shuffle changes nothing.
+void TestShapesOfFusedShufflesAreChecked() {
+  for (const int64_t groups : {1, 3}) {
+    for (const bool fits : {true, false}) {
+      Program program;
+      for (int i = 0; i < 3; ++i) program.values[i] = Map(12);
+      program.values[0].external_input = true;
+      program.values[2].external_output = true;
+      Instruction shuffle = Make(InstructionKind::kShuffle, {0}, 1);
+      shuffle.shuffled_groups = groups;
+      shuffle.target = {-1, 4, fits ? 4 : 2, 12};
+      Instruction conv = Make(InstructionKind::kPointwiseConv, {1}, 2);
+      auto constants = std::make_shared<ConvConstants>();
+      constants->channels_out = constants->group_channels_in = 12;
+      constants->filter_height = constants->filter_width = 1;
+      conv.float_conv = constants;
+      program.instructions = {shuffle, conv};
+      Fuse(program);
+      CHECK(program.instructions.size() == 1);
+      if (fits) {
+        InferShapes(program);
+        CHECK(program.values.at(2).shape == program.values.at(0).shape);
+      } else {
+        CheckError([&] { InferShapes(program); }, "RESHAPE");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -216,5 +245,6 @@ int main() {
   TestBordersOfZerosGoIntoConvolutions();
   TestThreeOperatorsAreOneShuffle();
   TestShufflesGoIntoConvolutionsOfSinglePixels();
+  TestShapesOfFusedShufflesAreChecked();
   return 0;
 }
