@@ -42,12 +42,11 @@ constexpr Candidate kCandidates[] = {kAmx, kAvx512, kAvx2, kNeon, {"portable", P
 const Kernels& SelectKernels(const std::string& name) {
   std::string names;
   for (const Candidate& candidate : kCandidates) {
-    const bool available = candidate.kernels != nullptr && candidate.supported();
-    if (name == candidate.name || (name.empty() && available)) {
-      Require(available, "this processor has no kernels of the instruction set \"" + name + "\"");
-      return candidate.kernels();
-    }
     names += std::string(names.empty() ? "" : ", ") + candidate.name;
+    // Only those that may be taken are asked for: AMX changes what the system does for the process.
+    if (!name.empty() && name != candidate.name) continue;
+    if (candidate.kernels != nullptr && candidate.supported()) return candidate.kernels();
+    Require(name.empty(), "this processor has no kernels of the instruction set \"" + name + "\"");
   }
   throw Error("the instruction set \"" + name + "\" is unknown; there are " + names);
 }
