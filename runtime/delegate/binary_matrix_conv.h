@@ -8,7 +8,7 @@
 
 namespace larq_melius {
 
-// Takes a map for kernels with a MatrixKernels. See MakeBinaryConv.
+// Takes a map of kernels that have multiply_bytes. See MakeBinaryConv.
 std::unique_ptr<Executable> MakeBinaryMatrixConv(const Program& program, const Instruction& instruction,
                                                  const PackedMap& map, bool reads_map);
 

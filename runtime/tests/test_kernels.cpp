@@ -19,6 +19,7 @@ using namespace larq_melius;
 
 namespace {
 
+// What no kernel may overwrite.
 constexpr float kUnwritten = 12345.0f;
 
 std::vector<const Kernels*> AvailableKernels() {
@@ -102,7 +103,7 @@ void TestMultiply(const Kernels& kernels) {
     const std::vector<float> bias = numbers(round % 2 == 0 ? kernels.tile_rows : lanes);
     std::vector<int64_t> offsets(static_cast<size_t>(terms));
     for (int64_t& offset : offsets) offset = random.Integer(0, 20);
-    std::vector<float> output(static_cast<size_t>((rows - 1) * output_stride + lanes), 12345.0f);
+    std::vector<float> output(static_cast<size_t>((rows - 1) * output_stride + lanes), kUnwritten);
     MultiplyArguments arguments = {};
     arguments.terms = terms;
     arguments.scalars = scalars.data();
@@ -144,7 +145,7 @@ void TestMultiply(const Kernels& kernels) {
         CHECK(output[static_cast<size_t>(row * output_stride + lane)] == expected);
       }
       for (int64_t lane = lanes; lane < output_stride && row < rows - 1; ++lane) {
-        CHECK(output[static_cast<size_t>(row * output_stride + lane)] == 12345.0f);
+        CHECK(output[static_cast<size_t>(row * output_stride + lane)] == kUnwritten);
       }
     }
   }
@@ -159,12 +160,12 @@ void TestTranspose(const Kernels& kernels) {
     const int64_t output_stride = rows + random.Integer(0, 2);
     std::vector<float> input(static_cast<size_t>((rows - 1) * input_stride + columns));
     for (float& value : input) value = random.Float();
-    std::vector<float> output(static_cast<size_t>((columns - 1) * output_stride + rows), 12345.0f);
+    std::vector<float> output(static_cast<size_t>((columns - 1) * output_stride + rows), kUnwritten);
     kernels.transpose(input.data(), rows, input_stride, columns, output.data(), output_stride);
     for (int64_t i = 0; i < static_cast<int64_t>(output.size()); ++i) {
       const int64_t row = i % output_stride;
       const int64_t column = i / output_stride;
-      const float expected = row < rows ? input[static_cast<size_t>(row * input_stride + column)] : 12345.0f;
+      const float expected = row < rows ? input[static_cast<size_t>(row * input_stride + column)] : kUnwritten;
       CHECK(output[static_cast<size_t>(i)] == expected);
     }
   }
@@ -211,14 +212,14 @@ void TestPoolRow(const Kernels& kernels) {
       multiplier.push_back(random.Integer(0, 1) == 0 ? 1.0f : random.Float());
       addend.push_back(random.Integer(0, 1) == 0 ? -0.0f : random.Float());
     }
-    std::vector<float> output(static_cast<size_t>(arguments.width_out * arguments.output_stride), 12345.0f);
+    std::vector<float> output(static_cast<size_t>(arguments.width_out * arguments.output_stride), kUnwritten);
     arguments.map = map.data();
     const bool has_affine = round % 3 != 0;
     arguments.multiplier = has_affine ? multiplier.data() : nullptr;
     arguments.addend = has_affine ? addend.data() : nullptr;
     arguments.output = output.data();
     kernels.pool_row(arguments);
-    std::vector<float> expected(output.size(), 12345.0f);
+    std::vector<float> expected(output.size(), kUnwritten);
     for (int64_t x = 0; x < arguments.width_out; ++x) {
       const int64_t left = std::max(x * arguments.stride - arguments.pad_left, -arguments.border_left);
       const int64_t right = std::min(x * arguments.stride - arguments.pad_left + arguments.filter_width,
@@ -494,7 +495,7 @@ void TestWriteFloats(const Kernels& kernels) {
     }
     for (int variant = 0; variant < 8; ++variant) {
       // The summand is overwritten; what lies between the pixels is not.
-      std::vector<float> actual(kPixels * stride, 12345.0f);
+      std::vector<float> actual(kPixels * stride, kUnwritten);
       WriteArguments arguments = {};
       arguments.sums = sums;
       arguments.pixels = kPixels;
@@ -509,7 +510,7 @@ void TestWriteFloats(const Kernels& kernels) {
       kernels.write_floats(arguments);
       for (size_t i = 0; i < actual.size(); ++i) {
         const size_t c = i % stride;
-        volatile float expected = 12345.0f;
+        volatile float expected = kUnwritten;
         if (c < count) {
           int32_t x = 2 * sums[i / stride * kChannelBlock + c];
           if (arguments.sum_correction != nullptr) x += sum_correction[c];
@@ -517,7 +518,7 @@ void TestWriteFloats(const Kernels& kernels) {
           volatile float product = static_cast<float>(x) * multiplier[c];
           expected = product + bias[c];
           if (arguments.correction != nullptr) expected = expected + correction[c];
-          if (arguments.summand != nullptr) expected = expected + 12345.0f;
+          if (arguments.summand != nullptr) expected = expected + kUnwritten;
         }
         CHECK(actual[i] == expected);
       }

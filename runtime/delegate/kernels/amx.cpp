@@ -128,6 +128,7 @@ Kernels MakeKernels() {
   kernels.max_terms = int64_t{1} << 15;
   kernels.expand = Expand;
   kernels.accumulate = nullptr;
+  kernels.accumulate_and_write = nullptr;
   kernels.expand_filter = ExpandFilter;
   kernels.multiply_bytes = MultiplyBytes;
   kernels.others = Avx512Kernels;
