@@ -79,8 +79,8 @@ class Source {
     const int64_t last = std::max(first, (pad_left_ + width) / columns_);
     for (int64_t plane = 0; plane < columns_ * channels; ++plane) {
       float* target = output + plane * planes_.plane_stride;
-      FillZeros(target, target + first);
-      FillZeros(target + last, target + planes_.row_stride);
+      std::fill(target, target + first, 0.0f);
+      std::fill(target + last, target + planes_.row_stride, 0.0f);
     }
     if (pixels == nullptr) return;
     const auto copy = [&](int64_t begin, int64_t end) {
@@ -211,8 +211,8 @@ class Conv : public Executable {
     for (int64_t i = 0; i < arguments.rows; ++i) {
       float* plane = first + i * planes.plane_stride;
       float* row = plane + planes.Offset(y, 0);
-      FillZeros(row - planes.margin, row);
-      FillZeros(row + planes.width, row - planes.margin + planes.row_stride);
+      std::fill(row - planes.margin, row, 0.0f);
+      std::fill(row + planes.width, row - planes.margin + planes.row_stride, 0.0f);
       if (y == 0) std::fill(plane, row - planes.margin, 0.0f);
       if (y == planes.height - 1) std::fill(row - planes.margin + planes.row_stride, plane + planes.plane_stride, 0.0f);
     }

@@ -6,7 +6,6 @@
 #define LARQ_MELIUS_DELEGATE_PLANES_H_
 
 #include <algorithm>
-#include <cstring>
 
 #include "base.h"
 #include "kernels/kernels.h"
@@ -34,12 +33,6 @@ struct Planes {
   // From the beginning of a plane; may be within the border.
   int64_t Offset(int64_t y, int64_t x) const { return (border.top + y) * row_stride + margin + x; }
 };
-
-// The few floats around a row: of whole vectors, without a call.
-inline void FillZeros(float* begin, float* end) {
-  for (; end - begin >= kMaxLanes; begin += kMaxLanes) std::memset(begin, 0, kMaxLanes * sizeof(float));
-  if (begin < end) std::fill(begin, end, 0.0f);
-}
 
 // Rows are a multiple of kMaxLanes long, so that whole vectors may be written, and those that begin at an element or in
 // the border may be read.
