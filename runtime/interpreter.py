@@ -108,6 +108,9 @@ class Interpreter:
         """
         arrays = self._check(batch if isinstance(batch, (list, tuple)) else [batch])
         samples = len(arrays[0])
+        if samples == 1:
+            outputs = self._backend.run(arrays)
+            return outputs[0] if len(outputs) == 1 else outputs
         outputs = [np.empty((samples, *info.shape[1:]), info.dtype) for info in self.outputs]
         for i in range(samples):
             for output, value in zip(outputs, self._backend.run([array[i : i + 1] for array in arrays]), strict=True):
