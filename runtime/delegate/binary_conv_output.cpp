@@ -69,7 +69,10 @@ void BinaryConvOutput::PrepareTransform(const Value& output) {
       high = std::min(high, 6);
       break;
   }
-  transform_ = {multiplier_.data(), bias_.data(), terms - high, terms - low};
+  const auto is_small = [](float multiplier) { return std::abs(multiplier) < std::ldexp(1.0f, 64); };
+  const bool is_linear = instruction_.options.activation == Activation::kNone &&
+                         std::all_of(conv_.multiplier.begin(), conv_.multiplier.end(), is_small);
+  transform_ = {multiplier_.data(), bias_.data(), terms - high, terms - low, is_linear};
 }
 
 // A map padded with 0 is computed as if it were padded with +1, and what the taps in the padding added is taken off.
@@ -145,8 +148,9 @@ WriteArguments BinaryConvOutput::FloatArguments(const RunContext& context, const
   WriteArguments arguments = {};
   arguments.pixels = pixels;
   arguments.channels = channels.count;
-  arguments.transform = {transform_.multiplier + channels.first, transform_.bias + channels.first, transform_.clamp_min,
-                         transform_.clamp_max};
+  arguments.transform = transform_;
+  arguments.transform.multiplier += channels.first;
+  arguments.transform.bias += channels.first;
   if (summand_stride_ != 0) {
     arguments.summand = context.value<const float>(instruction_.inputs[1]) + pixel * summand_stride_ + channels.first;
     arguments.summand_stride = summand_stride_;

@@ -327,8 +327,10 @@ WriteArguments RandomWriteArguments(Random& random, int64_t pixels, std::vector<
   WriteArguments arguments = {};
   arguments.pixels = pixels;
   arguments.channels = kChannelBlock;
-  arguments.transform = {multiplier, bias, static_cast<int32_t>(random.Integer(0, 500)),
-                         static_cast<int32_t>(random.Integer(500, 5000))};
+  // No sum here is larger.
+  const bool is_linear = random.Integer(0, 1) == 0;
+  arguments.transform = {multiplier, bias, is_linear ? 0 : static_cast<int32_t>(random.Integer(0, 500)),
+                         is_linear ? 1 << 30 : static_cast<int32_t>(random.Integer(500, 5000)), is_linear};
   arguments.output_stride = kChannelBlock + random.Integer(0, 3);
   output->assign(static_cast<size_t>(pixels * arguments.output_stride), kUnwritten);
   arguments.output = output->data();
@@ -500,7 +502,7 @@ void TestWriteFloats(const Kernels& kernels) {
       arguments.sums = sums;
       arguments.pixels = kPixels;
       arguments.channels = channels;
-      arguments.transform = {multiplier.data(), bias.data(), 1000, 8000};
+      arguments.transform = {multiplier.data(), bias.data(), 1000, 8000, false};
       arguments.sum_correction = (variant & 1) != 0 ? sum_correction.data() : nullptr;
       arguments.correction = (variant & 2) != 0 ? correction.data() : nullptr;
       arguments.summand = (variant & 4) != 0 ? actual.data() : nullptr;

@@ -303,7 +303,21 @@ void WriteBlocks(const WriteArguments& arguments) {
   }
 }
 
-template <bool kSummand>
+// The same where it is linear.
+struct LinearTransform {
+  __m512 multiplier;
+  __m512 bias;
+
+  LinearTransform(const OutputTransform& transform, int vector)
+      : multiplier(_mm512_loadu_ps(transform.multiplier + 16 * vector)),
+        bias(_mm512_loadu_ps(transform.bias + 16 * vector)) {
+    multiplier = _mm512_add_ps(multiplier, multiplier);
+  }
+
+  __m512 Apply(__m512i sum) const { return _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), multiplier), bias); }
+};
+
+template <typename Transform, bool kSummand>
 inline void WriteTile(const Sums<kTile>& sums, const WriteArguments& arguments) {
   const float* summand = arguments.summand;
   float* output = arguments.output;
@@ -321,10 +335,14 @@ inline void WriteTile(const Sums<kTile>& sums, const WriteArguments& arguments) 
 
 void AccumulateAndWrite(const AccumulateArguments& arguments, const WriteArguments& write) {
   const Sums<kTile> sums = Count<kTile>(arguments);
-  if (write.summand != nullptr) {
-    WriteTile<true>(sums, write);
+  if (write.transform.is_linear && write.summand != nullptr) {
+    WriteTile<LinearTransform, true>(sums, write);
+  } else if (write.transform.is_linear) {
+    WriteTile<LinearTransform, false>(sums, write);
+  } else if (write.summand != nullptr) {
+    WriteTile<Transform, true>(sums, write);
   } else {
-    WriteTile<false>(sums, write);
+    WriteTile<Transform, false>(sums, write);
   }
 }
 

@@ -77,6 +77,8 @@ struct OutputTransform {
   const float* bias;
   int32_t clamp_min;
   int32_t clamp_max;
+  // Whether clamping changes no sum, and sum * (2 multiplier) is the same: no such product is too large for a float.
+  bool is_linear;
 };
 
 // Some pixels whose sums follow one another, and whose corrections are the same.
