@@ -30,10 +30,11 @@ constexpr int64_t kMaxPixels = 64;
 // Pixels whose sums are written at once where nothing more is to be added to them.
 constexpr int64_t kWritePixels = 8;
 
-class BinaryConv : public Executable {
+class BinaryConv : public RowExecutable {
  public:
   BinaryConv(const Program& program, const Instruction& instruction, const PackedMap& map, bool reads_map)
-      : instruction_(instruction),
+      : RowExecutable(program.values.at(instruction.output).shape),
+        instruction_(instruction),
         conv_(*instruction.conv),
         kernels_(*map.kernels),
         input_(map, instruction.inputs[0], reads_map),
@@ -46,14 +47,24 @@ class BinaryConv : public Executable {
   int64_t scratch_bytes() const override { return input_.scratch_bytes(); }
 
   void Run(const RunContext& context) const override {
-    const uint8_t* data = input_.Prepare(context);
-    const int64_t spans = out_shape_[0] * out_shape_[1] * row_spans();
-    const int64_t tile = kernels_.span_tile;
-    int64_t tiles = kMaxPixels / kernels_.unit_pixels / tile;
-    // Some four shares for each thread, so that all have work until the end.
-    if (context.threads() > 1) tiles = std::min(tiles, std::max<int64_t>(1, spans / (4 * context.threads() * tile)));
-    const int64_t grain = tiles * tile;
-    context.Parallel(spans, grain, [&](int64_t begin, int64_t end) { ComputeSpans(context, data, begin, end); });
+    RunSpans(context, 0, out_shape_[0] * out_shape_[1] * row_spans());
+  }
+
+  // A map that is packed first is packed as a whole.
+  const RowExecutable* by_rows() const override { return input_.is_packed() ? this : nullptr; }
+  // Whole tiles; an even number.
+  int64_t row_step() const override { return kernels_.span_tile * (1 + kernels_.span_tile % 2); }
+
+  RowRange InputRows(RowRange rows) const override {
+    const int64_t stride = instruction_.options.stride_height;
+    const int64_t window = (conv_.filter_height - 1) * instruction_.options.dilation_height + 1;
+    const int64_t pad = instruction_.window.pad_top;
+    return {rows.begin * stride - pad, (rows.end - 1) * stride - pad + window};
+  }
+
+  void RunRows(const RunContext& context, int64_t image, RowRange rows) const override {
+    const int64_t first = image * out_shape_[1];
+    RunSpans(context, (first + rows.begin) * row_spans(), (first + rows.end) * row_spans());
   }
 
   std::string Describe() const override { return std::string(kernels_.name) + ", " + input_.Describe(); }
@@ -63,6 +74,19 @@ class BinaryConv : public Executable {
   int64_t units_per_word() const { return kWordBits / kernels_.unit_channels; }
   int64_t group_units() const { return conv_.words * units_per_word(); }
   int64_t row_spans() const { return DivideRoundingUp(out_shape_[2], kernels_.unit_pixels); }
+
+  void RunSpans(const RunContext& context, int64_t first, int64_t last) const {
+    const uint8_t* data = input_.Prepare(context);
+    const int64_t tile = kernels_.span_tile;
+    int64_t tiles = kMaxPixels / kernels_.unit_pixels / tile;
+    // Some four shares for each thread, so that all have work until the end.
+    if (context.threads() > 1) {
+      tiles = std::min(tiles, std::max<int64_t>(1, (last - first) / (4 * context.threads() * tile)));
+    }
+    const int64_t grain = tiles * tile;
+    context.Parallel(last - first, grain,
+                     [&](int64_t begin, int64_t end) { ComputeSpans(context, data, first + begin, first + end); });
+  }
 
   void MakeSegments() {
     const Options& options = instruction_.options;

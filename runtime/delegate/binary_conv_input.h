@@ -14,6 +14,8 @@ class BinaryConvInput {
   // With `is_packed`, the value is the packed map already.
   BinaryConvInput(const PackedMap& map, int value, bool is_packed) : map_(map), value_(value), is_packed_(is_packed) {}
 
+  bool is_packed() const { return is_packed_; }
+
   const PackedMap& map() const { return map_; }
   int64_t scratch_bytes() const { return is_packed_ ? 0 : map_.bytes(); }
   // Makes the map in scratch memory where it is not there yet.

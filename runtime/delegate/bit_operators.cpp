@@ -12,18 +12,26 @@ int64_t Rows(const Shape& shape) {
   return rows;
 }
 
-class Pack : public Executable {
+// A map's images and rows; values of other shapes have neither.
+Shape MapShape(const Shape& shape) { return shape.size() == 4 ? shape : Shape{0, 0, 0, 0}; }
+
+class Pack : public RowExecutable {
  public:
   Pack(const Program& program, const Instruction& instruction, const Kernels& kernels, const PackedMap* map)
-      : kernels_(kernels), instruction_(instruction), has_map_(map != nullptr) {
+      : RowExecutable(MapShape(program.values.at(instruction.inputs[0]).shape)),
+        kernels_(kernels),
+        instruction_(instruction),
+        has_map_(map != nullptr) {
     if (has_map_) map_ = *map;
     const Value& input = program.values.at(instruction.inputs[0]);
+    ring_rows_ = input.ring_rows;
+    width_ = MapShape(input.shape)[2];
     type_ = input.type;
     // LCE packs a bool as if false were negative.
     zero_point_ = type_ == Type::kBool ? 1 : input.zero_point;
     channels_ = input.shape.back();
     stride_ = input.pixel_stride;
-    rows_ = Rows(input.shape);
+    pixels_ = Rows(input.shape);
     for (const SignOutput& sign : instruction.signs) {
       sign_strides_.push_back(program.values.at(sign.output).pixel_stride);
     }
@@ -32,13 +40,27 @@ class Pack : public Executable {
 
   void Run(const RunContext& context) const override {
     if (has_map_) {
-      RunIntoMap(context);
+      RunIntoMap(context, {0, map_.rows()});
       return;
     }
-    uint32_t* output = context.value<uint32_t>(instruction_.output);
-    context.Parallel(rows_, 64, [&](int64_t begin, int64_t end) {
-      PackPixels(context, begin, end - begin, output + begin * word_stride_);
-    });
+    context.Parallel(pixels_, 64, [&](int64_t begin, int64_t end) { PackPixels(context, begin, begin, end - begin); });
+  }
+
+  const RowExecutable* by_rows() const override { return rows() > 0 ? this : nullptr; }
+  int64_t row_step() const override { return 1; }
+  RowRange InputRows(RowRange rows) const override { return rows; }
+
+  void RunRows(const RunContext& context, int64_t image, RowRange rows) const override {
+    if (has_map_) {
+      // With the border that the rows are next to.
+      const int64_t begin = rows.begin == 0 ? 0 : map_.pad_top + rows.begin;
+      const int64_t end = rows.end == map_.inner_height ? map_.height : map_.pad_top + rows.end;
+      RunIntoMap(context, {image * map_.height + begin, image * map_.height + std::min(end, map_.height)});
+      return;
+    }
+    for (int64_t y = rows.begin; y < rows.end; ++y) {
+      PackPixels(context, FirstPixel(image, y), (image * this->rows() + y) * width_, width_);
+    }
   }
 
   std::string Describe() const override {
@@ -47,10 +69,21 @@ class Pack : public Executable {
   }
 
  private:
-  void PackPixels(const RunContext& context, int64_t first, int64_t count, uint32_t* words) const {
+  // Of a row in the input.
+  int64_t FirstPixel(int64_t image, int64_t y) const {
+    return (ring_rows_ != 0 ? y % ring_rows_ : image * rows() + y) * width_;
+  }
+
+  void PackPixels(const RunContext& context, int64_t source, int64_t first, int64_t count) const {
+    uint32_t* output = context.value<uint32_t>(instruction_.output);
+    PackPixels(context, source, first, count, output + first * word_stride_);
+  }
+
+  // From the `source`-th pixel on; other signs than `words` are those of pixels from the `first` on.
+  void PackPixels(const RunContext& context, int64_t source, int64_t first, int64_t count, uint32_t* words) const {
     const int input = instruction_.inputs[0];
     if (instruction_.comparison != nullptr) {
-      const float* values = context.value<const float>(input) + first * stride_;
+      const float* values = context.value<const float>(input) + source * stride_;
       Compare(values, *instruction_.comparison, count, words, word_stride_);
       for (size_t i = 0; i < instruction_.signs.size(); ++i) {
         const SignOutput& sign = instruction_.signs[i];
@@ -59,7 +92,7 @@ class Pack : public Executable {
       }
       return;
     }
-    for (int64_t pixel = first; pixel < first + count; ++pixel, words += word_stride_) {
+    for (int64_t pixel = source; pixel < source + count; ++pixel, words += word_stride_) {
       if (type_ == Type::kFloat32) {
         kernels_.pack_floats(context.value<const float>(input) + pixel * stride_, channels_, words);
       } else {
@@ -74,24 +107,25 @@ class Pack : public Executable {
                       word_stride});
   }
 
-  void RunIntoMap(const RunContext& context) const {
+  // These rows of all the map's.
+  void RunIntoMap(const RunContext& context, RowRange rows) const {
     uint8_t* map = context.value<uint8_t>(instruction_.output);
-    context.Parallel(map_.rows(), 4, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
+    context.Parallel(rows.end - rows.begin, 4, [&](int64_t begin, int64_t end) {
+      for (int64_t row = rows.begin + begin; row < rows.begin + end; ++row) {
         map_.WriteRow(row, map, [&](int64_t image, int64_t y, int64_t count, uint8_t* units) {
-          PackRow(context, (image * map_.inner_height + y) * map_.inner_width, count, units);
+          PackRow(context, FirstPixel(image, y), (image * map_.inner_height + y) * map_.inner_width, count, units);
         });
       }
     });
   }
 
   // A few pixels at a time, so that their words stay in the nearest cache until they are expanded.
-  void PackRow(const RunContext& context, int64_t first, int64_t count, uint8_t* units) const {
+  void PackRow(const RunContext& context, int64_t source, int64_t first, int64_t count, uint8_t* units) const {
     uint32_t words[kMaxMapWords];
     const int64_t at_once = kMaxMapWords / map_.pixel_words;
     for (int64_t pixel = 0; pixel < count; pixel += at_once) {
       const int64_t pixels = std::min(at_once, count - pixel);
-      PackPixels(context, first + pixel, pixels, words);
+      PackPixels(context, source + pixel, first + pixel, pixels, words);
       map_.Expand(words, pixels, units + pixel * map_.pixel_bytes());
     }
   }
@@ -104,7 +138,9 @@ class Pack : public Executable {
   int zero_point_;
   int64_t channels_;
   int64_t stride_;
-  int64_t rows_;
+  int64_t pixels_;
+  int64_t width_ = 0;
+  int64_t ring_rows_ = 0;
   int64_t word_stride_;
   std::vector<int64_t> sign_strides_;
 };

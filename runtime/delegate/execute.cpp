@@ -9,6 +9,7 @@
 #include "bit_operators.h"
 #include "float_conv.h"
 #include "float_operators.h"
+#include "row_chain.h"
 
 namespace larq_melius {
 namespace {
@@ -71,14 +72,42 @@ CompiledProgram::CompiledProgram(Program program, const Kernels& kernels) : prog
     if (value.external()) external_values_.push_back(index);
   }
   MakeExecutables(kernels);
+  MakeChains();
   AllocateMemory();
 }
+
+CompiledProgram::~CompiledProgram() = default;
 
 void CompiledProgram::MakeExecutables(const Kernels& kernels) {
   maps_ = ChoosePackedMaps(program_, kernels);
   for (const Instruction& instruction : program_.instructions) {
     executables_.push_back(MakeExecutable(program_, instruction, kernels, maps_));
     is_empty_.push_back(ElementCount(program_.values.at(instruction.output).shape) == 0);
+  }
+}
+
+// Instructions take turns where there are rings between them, and where one reads what another has just made: behind a
+// pool or a binary convolution, those that read each row once.
+void CompiledProgram::MakeChains() {
+  const std::vector<Instruction>& instructions = program_.instructions;
+  chain_of_.resize(executables_.size(), nullptr);
+  for (size_t first = 0; first < executables_.size(); ++first) {
+    size_t trunk = first;
+    while (program_.values.at(instructions[trunk].output).planes.ring != 0) ++trunk;
+    size_t last = trunk;
+    if (executables_[trunk]->by_rows() != nullptr) {
+      const std::vector<int> made = {instructions[trunk].output};
+      while (last + 1 < executables_.size() && instructions[last + 1].inputs == made &&
+             ReadsRowsOnce(instructions[last + 1]) && executables_[last + 1]->by_rows() != nullptr) {
+        ++last;
+      }
+    }
+    if (last == first) continue;
+    std::vector<const RowExecutable*> members;
+    for (size_t i = first; i <= last; ++i) members.push_back(executables_[i]->by_rows());
+    chains_.push_back(std::make_unique<RowChain>(program_, first, trunk - first, std::move(members)));
+    for (size_t i = first; i <= last; ++i) chain_of_[i] = chains_.back().get();
+    first = last;
   }
 }
 
@@ -90,6 +119,7 @@ void CompiledProgram::AllocateMemory() {
     if (value.external()) return;
     const size_t buffer = static_cast<size_t>(value.buffer);
     if (requests.size() <= buffer) requests.resize(buffer + 1, {0, -1, -1});
+    if (value.is_ring()) return;  // in the chain's memory
     BufferRequest& request = requests[buffer];
     const auto map = maps_.find(index);
     int64_t bytes = map == maps_.end() ? 0 : map->second.bytes();
@@ -101,8 +131,10 @@ void CompiledProgram::AllocateMemory() {
       bytes = elements * ElementBytes(value.type);
     }
     request.bytes = std::max(request.bytes, bytes);
-    request.first = request.first < 0 ? at : std::min(request.first, at);
-    request.last = std::max(request.last, at);
+    const RowChain* chain = chain_of_[static_cast<size_t>(at)];
+    const int first = chain == nullptr ? at : static_cast<int>(chain->first());
+    request.first = request.first < 0 ? first : std::min(request.first, first);
+    request.last = std::max(request.last, chain == nullptr ? at : static_cast<int>(chain->last()));
   };
   for (size_t i = 0; i < program_.instructions.size(); ++i) {
     const Instruction& instruction = program_.instructions[i];
@@ -112,7 +144,13 @@ void CompiledProgram::AllocateMemory() {
   }
   const size_t buffers = requests.size();
   for (size_t i = 0; i < executables_.size(); ++i) {
-    requests.push_back({executables_[i]->scratch_bytes(), static_cast<int>(i), static_cast<int>(i)});
+    const RowChain* chain = chain_of_[i];
+    if (chain == nullptr) {
+      requests.push_back({executables_[i]->scratch_bytes(), static_cast<int>(i), static_cast<int>(i)});
+    } else {
+      const int64_t bytes = chain->last() == i ? chain->memory_bytes() : 0;
+      requests.push_back({bytes, static_cast<int>(chain->first()), static_cast<int>(chain->last())});
+    }
   }
   const MemoryPlan plan = PlanMemory(requests);
   memory_ = AlignedBuffer<uint8_t>(static_cast<size_t>(plan.bytes));
@@ -121,6 +159,7 @@ void CompiledProgram::AllocateMemory() {
   values_.resize(static_cast<size_t>(last_value + 1), nullptr);
   for (const auto& [index, value] : program_.values) {
     if (value.external() || value.buffer < 0 || static_cast<size_t>(value.buffer) >= buffers) continue;
+    if (value.is_ring()) continue;
     values_[static_cast<size_t>(index)] = memory_.data() + plan.offsets[static_cast<size_t>(value.buffer)] +
                                           value.channel_offset * ElementBytes(value.type);
   }
@@ -133,6 +172,10 @@ void CompiledProgram::Run(ThreadPool& pool, int threads, const std::map<int, voi
   for (size_t i = 0; i < executables_.size(); ++i) {
     if (is_empty_[i]) continue;
     context.SetScratch(scratch_[i]);
+    if (chain_of_[i] != nullptr) {
+      if (chain_of_[i]->last() == i) RunChain(*chain_of_[i], context);
+      continue;
+    }
     if (least_nanoseconds_.empty()) {
       executables_[i]->Run(context);
       continue;
@@ -140,10 +183,23 @@ void CompiledProgram::Run(ThreadPool& pool, int threads, const std::map<int, voi
     const auto start = std::chrono::steady_clock::now();
     executables_[i]->Run(context);
     const auto took = std::chrono::steady_clock::now() - start;
-    const int64_t nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(took).count();
-    int64_t& least = least_nanoseconds_[i];
-    least = least == 0 ? nanoseconds : std::min(least, nanoseconds);
+    Note(i, std::chrono::duration_cast<std::chrono::nanoseconds>(took).count());
   }
+}
+
+void CompiledProgram::RunChain(RowChain& chain, const RunContext& context) {
+  if (least_nanoseconds_.empty()) {
+    chain.Run(context, values_, nullptr);
+    return;
+  }
+  std::vector<int64_t> nanoseconds(chain.last() - chain.first() + 1);
+  chain.Run(context, values_, &nanoseconds);
+  for (size_t i = 0; i < nanoseconds.size(); ++i) Note(chain.first() + i, nanoseconds[i]);
+}
+
+void CompiledProgram::Note(size_t instruction, int64_t nanoseconds) {
+  int64_t& least = least_nanoseconds_[instruction];
+  least = least == 0 ? nanoseconds : std::min(least, nanoseconds);
 }
 
 std::string CompiledProgram::Dump() const {
@@ -151,6 +207,11 @@ std::string CompiledProgram::Dump() const {
     const Value& value = program_.values.at(index);
     std::string text = "%" + std::to_string(index) + " " + Name(value.type) + " " + ToString(value.shape);
     if (value.external()) return text + " external";
+    if (value.planes.ring != 0) {
+      return text + " as planes of " + std::to_string(value.planes.row_stride) + " by a ring of " +
+             std::to_string(value.planes.ring);
+    }
+    if (value.ring_rows != 0) return text + " as a ring of " + std::to_string(value.ring_rows) + " rows";
     text += " in #" + std::to_string(value.buffer);
     if (value.planes.used()) {
       return text + " as planes of " + std::to_string(value.planes.row_stride) + " by " +

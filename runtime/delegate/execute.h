@@ -34,6 +34,8 @@ class RunContext {
     return static_cast<T*>(scratch_);
   }
   int threads() const { return threads_; }
+  // For a part of the work that one of the threads does, with values elsewhere.
+  RunContext ForOneThread(const std::vector<void*>& values) const { return RunContext(pool_, 1, values); }
   // See ThreadPool::Run.
   template <typename Work>
   void Parallel(int64_t count, int64_t grain, const Work& work) const {
@@ -47,6 +49,8 @@ class RunContext {
   void* scratch_ = nullptr;
 };
 
+class RowExecutable;
+
 // An instruction with its kernel chosen and its constants in the form that the kernel takes.
 class Executable {
  public:
@@ -56,13 +60,47 @@ class Executable {
   virtual int64_t scratch_bytes() const { return 0; }
   // Kernel and layout, for the dump.
   virtual std::string Describe() const = 0;
+  // Itself, where it is one.
+  virtual const RowExecutable* by_rows() const { return nullptr; }
 };
+
+struct RowRange {
+  int64_t begin;
+  int64_t end;
+};
+
+// One that can make the rows of its output a few at a time.
+class RowExecutable : public Executable {
+ public:
+  // For a map of that shape, [images, rows, columns, channels].
+  explicit RowExecutable(const Shape& shape) : images_(shape[0]), rows_(shape[1]) {}
+
+  void Run(const RunContext& context) const override {
+    for (int64_t image = 0; image < images_; ++image) RunRows(context, image, {0, rows_});
+  }
+  int64_t images() const { return images_; }
+  int64_t rows() const { return rows_; }
+  const RowExecutable* by_rows() const override { return this; }
+
+  // How many rows it makes at a time at best, beginning with a multiple.
+  virtual int64_t row_step() const = 0;
+  // What is read for these rows, some of which may lie outside of the input.
+  virtual RowRange InputRows(RowRange rows) const = 0;
+  virtual void RunRows(const RunContext& context, int64_t image, RowRange rows) const = 0;
+
+ private:
+  int64_t images_;
+  int64_t rows_;
+};
+
+class RowChain;
 
 // A program with its memory.
 class CompiledProgram {
  public:
   // Takes a program with shapes and layout.
   CompiledProgram(Program program, const Kernels& kernels);
+  ~CompiledProgram();
 
   const Program& program() const { return program_; }
   const std::vector<int>& external_values() const { return external_values_; }
@@ -79,13 +117,18 @@ class CompiledProgram {
 
  private:
   void MakeExecutables(const Kernels& kernels);
+  void MakeChains();
   void AllocateMemory();
+  void RunChain(RowChain& chain, const RunContext& context);
+  void Note(size_t instruction, int64_t nanoseconds);
 
   Program program_;
   std::vector<int> external_values_;
   std::map<int, PackedMap> maps_;  // of values that are packed maps
   std::vector<std::unique_ptr<Executable>> executables_;
-  std::vector<bool> is_empty_;  // of each: there is nothing to compute
+  std::vector<std::unique_ptr<RowChain>> chains_;
+  std::vector<RowChain*> chain_of_;  // each instruction; null for those that do not take turns
+  std::vector<bool> is_empty_;       // of each: there is nothing to compute
   AlignedBuffer<uint8_t> memory_;
   std::vector<void*> scratch_;              // of each executable
   std::vector<void*> values_;               // by their index

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "float_conv_input.h"
 #include "float_map.h"
+#include "winograd_conv.h"
 
 namespace larq_melius {
 namespace {
@@ -17,110 +19,13 @@ constexpr int64_t kPixelBlock = 56;
 // Rows of the output that a thread takes at a time.
 constexpr int64_t kRowGrain = 8;
 
-// The map as a convolution reads it, in planes. Where the convolution moves by several columns, those that it meets at
-// one position of the filter lie next to one another: a plane has every second column, or every third, and so on.
-class Source {
- public:
-  Source(const Program& program, const Instruction& instruction)
-      : map_(program, instruction.inputs[0]),
-        planes_(map_.planes),
-        columns_(instruction.options.stride_width),
-        pad_left_(instruction.window.pad_left) {
-    if (planes_.used()) return;
-    const Border border = BorderOf(map_.shape, instruction);
-    const int64_t width = DivideRoundingUp(border.left + map_.shape[2] + border.right, columns_);
-    planes_ = MakePlanes(border.top + map_.shape[1] + border.bottom, width, {});
-    // For vectors that begin behind the first column.
-    planes_.row_stride += kMaxLanes;
-    planes_.plane_stride = planes_.height * planes_.row_stride + kMaxLanes;
-    packs_ = true;
-  }
-
-  bool packs() const { return packs_; }
-  const Planes& planes() const { return planes_; }
-  int64_t image_floats() const { return CheckedProduct(planes_.plane_stride, columns_ * map_.channels()); }
-  int64_t scratch_bytes() const { return packs_ ? CheckedProduct(image_floats(), sizeof(float)) : 0; }
-
-  // From the beginning of an image's first plane to where the filter's first element meets its row.
-  int64_t RowOffset(int64_t row) const { return packs_ ? row * planes_.row_stride : planes_.Offset(row, -pad_left_); }
-  // From there, to what the element at this column of the filter meets in this channel.
-  int64_t ColumnOffset(int64_t column, int64_t channel) const {
-    const int64_t plane = column % columns_ * map_.channels() + channel;
-    return plane * planes_.plane_stride + column / columns_;
-  }
-
-  const float* Image(const RunContext& context, int64_t image) const {
-    if (packs_) return context.scratch<float>();
-    return context.value<const float>(map_.index) + image * image_floats();
-  }
-
-  // Makes an image's planes in scratch memory.
-  void Pack(const RunContext& context, const Kernels& kernels, int64_t image, int64_t pad_top) const {
-    const float* input =
-        context.value<const float>(map_.index) + image * map_.shape[1] * map_.shape[2] * map_.pixel_stride;
-    float* planes = context.scratch<float>();
-    context.Parallel(planes_.height, kRowGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        const int64_t y = row - pad_top;
-        const bool inside = y >= 0 && y < map_.shape[1];
-        const float* pixels = inside ? input + y * map_.shape[2] * map_.pixel_stride : nullptr;
-        PackRow(kernels, pixels, planes + row * planes_.row_stride);
-      }
-    });
-  }
-
- private:
-  // `pixels` is null for a row of zeros.
-  void PackRow(const Kernels& kernels, const float* pixels, float* output) const {
-    const int64_t width = map_.shape[2];
-    const int64_t channels = map_.channels();
-    // Columns of the planes that are not pixels in all of them.
-    const int64_t first = pixels == nullptr ? planes_.row_stride : DivideRoundingUp(pad_left_, columns_);
-    const int64_t last = std::max(first, (pad_left_ + width) / columns_);
-    for (int64_t plane = 0; plane < columns_ * channels; ++plane) {
-      float* target = output + plane * planes_.plane_stride;
-      std::fill(target, target + first, 0.0f);
-      std::fill(target + last, target + planes_.row_stride, 0.0f);
-    }
-    if (pixels == nullptr) return;
-    const auto copy = [&](int64_t begin, int64_t end) {
-      for (int64_t x = begin; x < end; ++x) {
-        const int64_t at = x + pad_left_;
-        for (int64_t c = 0; c < channels; ++c) {
-          output[(at % columns_ * channels + c) * planes_.plane_stride + at / columns_] =
-              pixels[x * map_.pixel_stride + c];
-        }
-      }
-    };
-    const int64_t begin = first * columns_ - pad_left_;
-    const int64_t end = last * columns_ - pad_left_;
-    if ((columns_ > 1 && map_.pixel_stride != channels) || begin >= width) {
-      copy(0, width);
-      return;
-    }
-    copy(0, begin);
-    // Pixels that go to the same column of the planes are as one of more channels.
-    kernels.transpose(pixels + begin * map_.pixel_stride, last - first, columns_ * map_.pixel_stride,
-                      columns_ * channels, output + first, planes_.plane_stride);
-    copy(end, width);
-  }
-
-  Map map_;
-  Planes planes_;
-  int64_t columns_;
-  int64_t pad_left_;
-  bool packs_ = false;
-};
-
-class Conv : public Executable {
+class Conv : public RowExecutable {
  public:
   Conv(const Program& program, const Instruction& instruction, const Kernels& kernels)
-      : kernels_(kernels),
-        in_(program, instruction.inputs[0]),
+      : RowExecutable(program.values.at(instruction.output).shape),
+        kernels_(kernels),
         out_(program, instruction.output),
-        source_(program, instruction),
-        pad_top_(instruction.window.pad_top),
-        stride_height_(instruction.options.stride_height),
+        source_(program, instruction, out_.planes.ring != 0 ? kRowStep : out_.shape[1]),
         groups_(instruction.groups),
         range_(RangeOf(instruction.options.activation)) {
     const ConvConstants& conv = *instruction.float_conv;
@@ -154,8 +59,14 @@ class Conv : public Executable {
     }
   }
 
-  void Run(const RunContext& context) const override {
-    for (int64_t image = 0; image < in_.shape[0]; ++image) RunImage(context, image);
+  int64_t row_step() const override { return kRowStep; }
+  RowRange InputRows(RowRange rows) const override { return source_.Rows(rows); }
+
+  void RunRows(const RunContext& context, int64_t image, RowRange rows) const override {
+    source_.Pack(context, kernels_, image, rows);
+    context.Parallel(rows.end - rows.begin, kRowGrain, [&](int64_t begin, int64_t end) {
+      ComputeRows(context, image, rows.begin, {rows.begin + begin, rows.begin + end});
+    });
   }
 
   int64_t scratch_bytes() const override { return source_.scratch_bytes(); }
@@ -166,14 +77,8 @@ class Conv : public Executable {
   }
 
  private:
-  void RunImage(const RunContext& context, int64_t image) const {
-    if (source_.packs()) source_.Pack(context, kernels_, image, pad_top_);
-    context.Parallel(out_.shape[1], kRowGrain,
-                     [&](int64_t begin, int64_t end) { ComputeRows(context, image, begin, end); });
-  }
-
   // One block of channels after the other: a few rows of the planes that it reads stay in the nearest cache.
-  void ComputeRows(const RunContext& context, int64_t image, int64_t begin, int64_t end) const {
+  void ComputeRows(const RunContext& context, int64_t image, int64_t first, RowRange rows) const {
     const float* input = source_.Image(context, image);
     for (int64_t block = 0; block < groups_ * group_blocks_; ++block) {
       const int64_t group = block / group_blocks_;
@@ -189,8 +94,8 @@ class Conv : public Executable {
       arguments.rows = std::min<int64_t>(kernels_.tile_rows, group_channels_out_ - in_group);
       const int64_t channel = group * group_channels_out_ + in_group;
       const float* planes = input + group * group_channels_in_ * source_.planes().plane_stride;
-      for (int64_t y = begin; y < end; ++y) {
-        arguments.vectors = planes + source_.RowOffset(y * stride_height_ - (source_.packs() ? 0 : pad_top_));
+      for (int64_t y = rows.begin; y < rows.end; ++y) {
+        arguments.vectors = planes + source_.RowOffset(first, y);
         if (out_.planes.used()) {
           WritePlanes(context, arguments, image, channel, y);
         } else {
@@ -203,19 +108,12 @@ class Conv : public Executable {
   void WritePlanes(const RunContext& context, MultiplyArguments& arguments, int64_t image, int64_t channel,
                    int64_t y) const {
     const Planes& planes = out_.planes;
-    float* first = context.value<float>(out_.index) + (image * out_.channels() + channel) * planes.plane_stride;
+    float* first = context.value<float>(out_.index) + out_.PlaneOffset(image, channel);
     arguments.vector_count = DivideRoundingUp(planes.width, kernels_.lanes);
     arguments.output = first + planes.Offset(y, 0);
     arguments.output_stride = planes.plane_stride;
     kernels_.multiply(arguments);
-    for (int64_t i = 0; i < arguments.rows; ++i) {
-      float* plane = first + i * planes.plane_stride;
-      float* row = plane + planes.Offset(y, 0);
-      std::fill(row - planes.margin, row, 0.0f);
-      std::fill(row + planes.width, row - planes.margin + planes.row_stride, 0.0f);
-      if (y == 0) std::fill(plane, row - planes.margin, 0.0f);
-      if (y == planes.height - 1) std::fill(row - planes.margin + planes.row_stride, plane + planes.plane_stride, 0.0f);
-    }
+    for (int64_t i = 0; i < arguments.rows; ++i) ClearAroundRow(planes, y, first + i * planes.plane_stride);
   }
 
   void WritePixels(const RunContext& context, MultiplyArguments& arguments, int64_t pixel, int64_t channel) const {
@@ -234,11 +132,8 @@ class Conv : public Executable {
   }
 
   const Kernels& kernels_;
-  Map in_;
   Map out_;
-  Source source_;
-  int64_t pad_top_;
-  int64_t stride_height_;
+  FloatConvInput source_;
   int64_t groups_;
   int64_t group_channels_in_ = 0;
   int64_t group_channels_out_ = 0;
@@ -445,6 +340,7 @@ std::unique_ptr<Executable> MakePointwiseConv(const Program& program, const Inst
 }
 
 std::unique_ptr<Executable> MakeConv(const Program& program, const Instruction& instruction, const Kernels& kernels) {
+  if (FitsWinograd(instruction)) return MakeWinogradConv(program, instruction, kernels);
   return std::make_unique<Conv>(program, instruction, kernels);
 }
 

@@ -29,15 +29,25 @@ struct Map {
       : index(index_of_value),
         shape(program.values.at(index_of_value).shape),
         pixel_stride(program.values.at(index_of_value).pixel_stride),
-        planes(program.values.at(index_of_value).planes) {}
+        planes(program.values.at(index_of_value).planes),
+        ring_rows(program.values.at(index_of_value).ring_rows) {}
 
   int64_t pixels() const { return shape[0] * shape[1] * shape[2]; }
   int64_t channels() const { return shape[3]; }
+  // The number of a row's first pixel.
+  int64_t RowPixel(int64_t image, int64_t y) const {
+    return (ring_rows != 0 ? y % ring_rows : image * shape[1] + y) * shape[2];
+  }
+  // Where a plane begins.
+  int64_t PlaneOffset(int64_t image, int64_t channel) const {
+    return ((planes.ring != 0 ? 0 : image) * channels() + channel) * planes.plane_stride;
+  }
 
   int index;
   Shape shape;
   int64_t pixel_stride;
   Planes planes;
+  int64_t ring_rows;
 };
 
 }  // namespace larq_melius

@@ -11,14 +11,16 @@ namespace {
 // Pixels that a thread takes at a time.
 constexpr int64_t kPixelGrain = 128;
 
+std::string DescribeChannels(const Map& in, const Map& out) {
+  return "channels of " + std::to_string(in.pixel_stride) + " to " + std::to_string(out.pixel_stride);
+}
+
 class FloatExecutable : public Executable {
  public:
   FloatExecutable(const Program& program, const Instruction& instruction)
       : in_(program, instruction.inputs[0]), out_(program, instruction.output) {}
 
-  std::string Describe() const override {
-    return "channels of " + std::to_string(in_.pixel_stride) + " to " + std::to_string(out_.pixel_stride);
-  }
+  std::string Describe() const override { return DescribeChannels(in_, out_); }
 
  protected:
   const float* Input(const RunContext& context) const { return context.value<const float>(in_.index); }
@@ -161,46 +163,58 @@ class Pad : public FloatExecutable {
   float value_;
 };
 
-class MaxPool : public FloatExecutable {
+class MaxPool : public RowExecutable {
  public:
   MaxPool(const Program& program, const Instruction& instruction, const Kernels& kernels)
-      : FloatExecutable(program, instruction),
+      : RowExecutable(program.values.at(instruction.output).shape),
         kernels_(kernels),
+        in_(program, instruction.inputs[0]),
+        out_(program, instruction.output),
         instruction_(instruction),
         constants_(instruction, in_.channels()),
         has_affine_(!instruction.multiplier.empty() || !instruction.addend.empty()),
         before_(RangeOf(instruction.affine_activation)),
         after_(RangeOf(instruction.options.activation)) {}
 
-  void Run(const RunContext& context) const override {
-    context.Parallel(out_.shape[0] * out_.shape[1], 1, [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
+  int64_t row_step() const override { return kPoolRowStep; }
+
+  RowRange InputRows(RowRange rows) const override {
+    const int64_t stride = instruction_.options.stride_height;
+    const int64_t first = rows.begin * stride - instruction_.window.pad_top;
+    return {first, first + (rows.end - rows.begin - 1) * stride + instruction_.options.filter_height};
+  }
+
+  void RunRows(const RunContext& context, int64_t image, RowRange rows) const override {
+    context.Parallel(rows.end - rows.begin, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t y = rows.begin + begin; y < rows.begin + end; ++y) {
         if (in_.planes.used()) {
-          ComputeRow(context, row);
+          ComputeRow(context, image, y);
         } else {
-          ComputePixels(context, row);
+          ComputePixels(context, image, y);
         }
       }
     });
   }
 
   std::string Describe() const override {
-    return in_.planes.used() ? std::string(kernels_.name) + ", planes to pixels" : FloatExecutable::Describe();
+    return in_.planes.used() ? std::string(kernels_.name) + ", planes to pixels" : DescribeChannels(in_, out_);
   }
 
  private:
-  void ComputeRow(const RunContext& context, int64_t row) const {
+  void ComputeRow(const RunContext& context, int64_t image, int64_t y) const {
     const Options& options = instruction_.options;
     const Border& border = instruction_.border;
-    const int64_t image = row / out_.shape[1];
-    const int64_t top = row % out_.shape[1] * options.stride_height - instruction_.window.pad_top;
+    const int64_t top = y * options.stride_height - instruction_.window.pad_top;
     const int64_t first_y = std::max(top, -border.top);
     const int64_t last_y = std::min(top + options.filter_height, in_.shape[1] + border.bottom);
     const int64_t first = std::max<int64_t>(first_y, 0);
+    std::vector<const float*> rows;
+    for (int64_t in_y = first; in_y < std::min(last_y, in_.shape[1]); ++in_y) {
+      rows.push_back(Input(context) + in_.PlaneOffset(image, 0) + in_.planes.Offset(in_y, 0));
+    }
     PoolRowArguments arguments = {};
-    arguments.map = Input(context) + image * in_.channels() * in_.planes.plane_stride + in_.planes.Offset(first, 0);
-    arguments.rows = std::min(last_y, in_.shape[1]) - first;
-    arguments.row_stride = in_.planes.row_stride;
+    arguments.rows = rows.data();
+    arguments.row_count = static_cast<int64_t>(rows.size());
     arguments.plane_stride = in_.planes.plane_stride;
     arguments.channels = in_.channels();
     arguments.width_in = in_.shape[2];
@@ -220,30 +234,29 @@ class MaxPool : public FloatExecutable {
     arguments.low = after_.low;
     arguments.high = after_.high;
     arguments.width_out = out_.shape[2];
-    arguments.output = Output(context) + row * out_.shape[2] * out_.pixel_stride;
+    arguments.output = Output(context) + out_.RowPixel(image, y) * out_.pixel_stride;
     arguments.output_stride = out_.pixel_stride;
     kernels_.pool_row(arguments);
   }
 
   // The windows that lie between the map's left and right edges together, others one by one.
-  void ComputePixels(const RunContext& context, int64_t row) const {
+  void ComputePixels(const RunContext& context, int64_t image, int64_t y) const {
     const Options& options = instruction_.options;
     const int64_t stride = options.stride_width;
     const int64_t pad_left = instruction_.window.pad_left;
     const int64_t first = std::min(DivideRoundingUp(pad_left, stride), out_.shape[2]);
     const int64_t room = in_.shape[2] + pad_left - options.filter_width;
     const int64_t last = std::max(first, std::min(room < 0 ? 0 : room / stride + 1, out_.shape[2]));
-    for (int64_t x = 0; x < first; ++x) ComputeWindows(context, row, x, 1);
-    if (first < last) ComputeWindows(context, row, first, last - first);
-    for (int64_t x = last; x < out_.shape[2]; ++x) ComputeWindows(context, row, x, 1);
+    for (int64_t x = 0; x < first; ++x) ComputeWindows(context, image, y, x, 1);
+    if (first < last) ComputeWindows(context, image, y, first, last - first);
+    for (int64_t x = last; x < out_.shape[2]; ++x) ComputeWindows(context, image, y, x, 1);
   }
 
-  void ComputeWindows(const RunContext& context, int64_t row, int64_t x, int64_t count) const {
+  void ComputeWindows(const RunContext& context, int64_t image, int64_t y, int64_t x, int64_t count) const {
     const Options& options = instruction_.options;
     const Border& border = instruction_.border;
-    const int64_t top = row % out_.shape[1] * options.stride_height - instruction_.window.pad_top;
+    const int64_t top = y * options.stride_height - instruction_.window.pad_top;
     const int64_t left = x * options.stride_width - instruction_.window.pad_left;
-    const float* image = Input(context) + row / out_.shape[1] * in_.shape[1] * in_.shape[2] * in_.pixel_stride;
     // Within the added border all elements are one value; SAME padding beyond it takes no part.
     const int64_t first_y = std::max(top, -border.top);
     const int64_t last_y = std::min(top + options.filter_height, in_.shape[1] + border.bottom);
@@ -255,7 +268,7 @@ class MaxPool : public FloatExecutable {
     PoolWindowsArguments arguments = {};
     arguments.windows = count;
     arguments.window_stride = options.stride_width * in_.pixel_stride;
-    arguments.pixels = image + (y0 * in_.shape[2] + x0) * in_.pixel_stride;
+    arguments.pixels = Input(context) + (in_.RowPixel(image, y0) + x0) * in_.pixel_stride;
     arguments.columns = std::min(last_x, in_.shape[2]) - x0;
     arguments.column_stride = in_.pixel_stride;
     arguments.rows = std::min(last_y, in_.shape[1]) - y0;
@@ -270,12 +283,17 @@ class MaxPool : public FloatExecutable {
     arguments.least = meets_border ? instruction_.border_value : Range().low;
     arguments.low = after_.low;
     arguments.high = after_.high;
-    arguments.output = Output(context) + (row * out_.shape[2] + x) * out_.pixel_stride;
+    arguments.output = Output(context) + (out_.RowPixel(image, y) + x) * out_.pixel_stride;
     arguments.output_stride = out_.pixel_stride;
     kernels_.pool_windows(arguments);
   }
 
+  const float* Input(const RunContext& context) const { return context.value<const float>(in_.index); }
+  float* Output(const RunContext& context) const { return context.value<float>(out_.index); }
+
   const Kernels& kernels_;
+  Map in_;
+  Map out_;
   Instruction instruction_;
   AffineConstants constants_;
   bool has_affine_;

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <set>
 
+#include "row_chain.h"
+#include "winograd_conv.h"
+
 namespace larq_melius {
 namespace {
 
@@ -267,6 +270,53 @@ void ChoosePlanes(Program& program) {
   }
 }
 
+// What a pool at the end of rings makes, if all that read it follow it and take their turns, needs a ring only, too.
+void ChoosePixelRing(Program& program, size_t pool) {
+  const int output = program.instructions[pool].output;
+  Value& value = program.values.at(output);
+  const auto shares_buffer = [&](const auto& other) {
+    return other.first != output && other.second.buffer == value.buffer;
+  };
+  if (value.external() || std::any_of(program.values.begin(), program.values.end(), shares_buffer)) return;
+  bool follows = true;
+  for (size_t i = pool + 1; i < program.instructions.size(); ++i) {
+    const Instruction& reader = program.instructions[i];
+    const bool reads = std::find(reader.inputs.begin(), reader.inputs.end(), output) != reader.inputs.end();
+    if (reads && !(follows && reader.inputs.size() == 1 && ReadsRowsOnce(reader))) return;
+    follows = reads;
+  }
+  value.ring_rows = kPoolRowStep;
+}
+
+// Where an instruction reads planes that the one before it has just made, and nobody else does, both take turns: a ring
+// of rows is enough.
+void ChooseRings(Program& program) {
+  for (size_t i = 0; i + 1 < program.instructions.size(); ++i) {
+    const int output = program.instructions[i].output;
+    const Instruction& reader = program.instructions[i + 1];
+    Planes& planes = program.values.at(output).planes;
+    if (!planes.used() || reader.inputs[0] != output || planes.height == 0) continue;
+    int reads = 0;
+    for (const Instruction& other : program.instructions) {
+      reads += static_cast<int>(std::count(other.inputs.begin(), other.inputs.end(), output));
+    }
+    if (reads != 1) continue;
+    int64_t window = 0;
+    if (reader.kind == InstructionKind::kMaxPool) {
+      window = (kPoolRowStep - 1) * reader.options.stride_height + reader.options.filter_height;
+    } else if (reader.kind == InstructionKind::kConv && FitsWinograd(reader)) {
+      window = kRowStep - 1 + reader.float_conv->filter_height;
+    } else {
+      continue;
+    }
+    // What the reader takes at a time, and what is made with its last row.
+    const int64_t rows = DivideRoundingUp(window + kRowStep - 1, kRowStep) * kRowStep;
+    if (rows >= planes.height) continue;
+    planes = MakeRing(planes, rows);
+    if (reader.kind == InstructionKind::kMaxPool) ChoosePixelRing(program, i + 1);
+  }
+}
+
 }  // namespace
 
 void AssignLayout(Program& program, bool share) {
@@ -293,6 +343,7 @@ void AssignLayout(Program& program, bool share) {
     if (!value.external()) value.buffer = buffers++;
   }
   ChoosePlanes(program);
+  ChooseRings(program);
 }
 
 }  // namespace larq_melius

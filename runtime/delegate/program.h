@@ -30,8 +30,11 @@ struct Value {
   int64_t pixel_stride = 0;
   // Where the map has a buffer of its own and is kept as planes.
   Planes planes;
+  // Where not 0, only so many rows of pixels are kept, as in a ring of planes.
+  int64_t ring_rows = 0;
 
   bool external() const { return external_input || external_output; }
+  bool is_ring() const { return planes.ring != 0 || ring_rows != 0; }
 };
 
 enum class InstructionKind {

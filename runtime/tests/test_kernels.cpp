@@ -151,6 +151,98 @@ void TestMultiply(const Kernels& kernels) {
   }
 }
 
+// The filter transform of F(2, 3), the last row negated.
+constexpr float kFilterTransform[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, -1}};
+
+// Convolutions of small whole numbers, which no rounding changes, against naive loops. What lies below the rows that
+// are needed is not a number, and must not matter.
+void TestWinograd(const Kernels& kernels) {
+  Random random(16);
+  for (int round = 0; round < 100; ++round) {
+    const int64_t channels_in = random.Integer(1, 9);
+    const int64_t channels_out = kernels.window_channels * random.Integer(1, 3);
+    const int64_t rows = random.Integer(1, kBlockRows);
+    const int64_t plane = 10 * (kernels.lanes + 2);
+    std::vector<float> map(static_cast<size_t>(channels_in * plane), std::nanf(""));
+    // As they lie in a ring, two of them as far as possible.
+    TransformWindowsArguments transform = {};
+    for (int64_t i = 0; i < kWindowRows; ++i) {
+      const int64_t offset = (i + round) % 10 * (kernels.lanes + 2);
+      transform.rows[i] = map.data() + offset;
+      for (int64_t c = 0; c < channels_in && i < rows + 2; ++c) {
+        for (int64_t x = 0; x < kernels.lanes + 2; ++x) {
+          map[static_cast<size_t>(c * plane + offset + x)] = static_cast<float>(random.Integer(-9, 9));
+        }
+      }
+    }
+    transform.plane_stride = plane;
+    transform.channels = channels_in;
+    std::vector<float> windows(static_cast<size_t>(channels_in * kWindowPositions * kernels.lanes));
+    transform.windows = windows.data();
+    kernels.transform_windows(transform);
+
+    std::vector<float> filter(static_cast<size_t>(channels_out * channels_in * 9));
+    for (float& value : filter) value = static_cast<float>(random.Integer(-9, 9));
+    const auto tap = [&](int64_t out, int64_t in, int64_t y, int64_t x) {
+      return filter[static_cast<size_t>(((out * channels_in + in) * 3 + y) * 3 + x)];
+    };
+    std::vector<float> weights;
+    for (int64_t first = 0; first < channels_out; first += kernels.window_channels) {
+      for (const WindowStage& stage : kWindowStages) {
+        for (int64_t in = 0; in < channels_in; ++in) {
+          for (int i = 0; i < stage.count; ++i) {
+            for (int64_t out = first; out < first + kernels.window_channels; ++out) {
+              const int position = stage.positions[i];
+              weights.push_back(0);
+              for (int64_t y = 0; y < 3; ++y) {
+                for (int64_t x = 0; x < 3; ++x) {
+                  weights.back() +=
+                      kFilterTransform[position / 4][y] * kFilterTransform[position % 4][x] * tap(out, in, y, x);
+                }
+              }
+            }
+          }
+        }
+      }
+    }
+    std::vector<float> bias(static_cast<size_t>(channels_out));
+    for (float& value : bias) value = static_cast<float>(random.Integer(-9, 9));
+    MultiplyWindowsArguments arguments = {};
+    arguments.windows = windows.data();
+    arguments.channels_in = channels_in;
+    arguments.channels_out = channels_out;
+    arguments.weights = weights.data();
+    arguments.bias = bias.data();
+    arguments.low = -100.0f;
+    arguments.high = 200.0f;
+    arguments.rows = rows;
+    arguments.row_stride = kernels.lanes + random.Integer(0, 3);
+    arguments.plane_stride = rows * arguments.row_stride + random.Integer(0, 3);
+    const int64_t last = (channels_out - 1) * arguments.plane_stride + (rows - 1) * arguments.row_stride;
+    std::vector<float> output(static_cast<size_t>(last + kernels.lanes), kUnwritten);
+    arguments.output = output.data();
+    kernels.multiply_windows(arguments);
+    std::vector<float> expected(output.size(), kUnwritten);
+    for (int64_t out = 0; out < channels_out; ++out) {
+      for (int64_t row = 0; row < rows; ++row) {
+        for (int64_t column = 0; column < kernels.lanes; ++column) {
+          float sum = bias[static_cast<size_t>(out)];
+          for (int64_t in = 0; in < channels_in; ++in) {
+            for (int64_t y = 0; y < 3; ++y) {
+              for (int64_t x = 0; x < 3; ++x) {
+                sum += tap(out, in, y, x) * transform.rows[row + y][in * plane + column + x];
+              }
+            }
+          }
+          expected[static_cast<size_t>(out * arguments.plane_stride + row * arguments.row_stride + column)] =
+              std::min(std::max(sum, -100.0f), 200.0f);
+        }
+      }
+    }
+    CHECK(output == expected);
+  }
+}
+
 void TestTranspose(const Kernels& kernels) {
   Random random(10);
   for (int round = 0; round < 300; ++round) {
@@ -188,9 +280,9 @@ void TestPoolRow(const Kernels& kernels) {
     PoolRowArguments arguments = {};
     arguments.width_in = random.Integer(1, 40);
     arguments.channels = random.Integer(1, 40);
-    arguments.rows = random.Integer(0, 3);
-    arguments.row_stride = (arguments.width_in + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
-    arguments.plane_stride = 3 * arguments.row_stride + 5;
+    arguments.row_count = random.Integer(0, 3);
+    const int64_t row_stride = (arguments.width_in + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+    arguments.plane_stride = 3 * row_stride + 5;
     arguments.filter_width = random.Integer(1, 4);
     arguments.stride = random.Integer(1, 3);
     arguments.border_left = random.Integer(0, 2);
@@ -213,7 +305,11 @@ void TestPoolRow(const Kernels& kernels) {
       addend.push_back(random.Integer(0, 1) == 0 ? -0.0f : random.Float());
     }
     std::vector<float> output(static_cast<size_t>(arguments.width_out * arguments.output_stride), kUnwritten);
-    arguments.map = map.data();
+    // As they lie in a ring.
+    const int64_t first_row = random.Integer(0, 2);
+    const float* rows[3];
+    for (int64_t row = 0; row < 3; ++row) rows[row] = map.data() + (first_row + row) % 3 * row_stride;
+    arguments.rows = rows;
     const bool has_affine = round % 3 != 0;
     arguments.multiplier = has_affine ? multiplier.data() : nullptr;
     arguments.addend = has_affine ? addend.data() : nullptr;
@@ -229,9 +325,8 @@ void TestPoolRow(const Kernels& kernels) {
         float& greatest = expected[static_cast<size_t>(x * arguments.output_stride + c)];
         greatest = meets_border ? arguments.border_value : -std::numeric_limits<float>::infinity();
         for (int64_t column = std::max<int64_t>(left, 0); column < std::min(right, arguments.width_in); ++column) {
-          for (int64_t row = 0; row < arguments.rows; ++row) {
-            const float value =
-                map[static_cast<size_t>(c * arguments.plane_stride + row * arguments.row_stride + column)];
+          for (int64_t row = 0; row < arguments.row_count; ++row) {
+            const float value = rows[row][c * arguments.plane_stride + column];
             const float y = !has_affine
                                 ? value
                                 : Affine(value, multiplier[static_cast<size_t>(c)], addend[static_cast<size_t>(c)],
@@ -545,7 +640,9 @@ int main() {
     if (kernels->accumulate != nullptr) TestAccumulate(*kernels);
     if (kernels->multiply_bytes != nullptr) TestMultiplyBytes(*kernels);
     TestWriteFloats(*kernels);
+    CHECK(kernels->window_channels <= kMaxWindowChannels);
     TestMultiply(*kernels);
+    TestWinograd(*kernels);
     TestTranspose(*kernels);
     TestPoolRow(*kernels);
     TestPoolWindows(*kernels);

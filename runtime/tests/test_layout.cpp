@@ -161,6 +161,63 @@ void TestWhatOthersReadIsNotPlanes() {
   CHECK(wide.value(1).planes.used() && !wide.value(2).planes.used());
 }
 
+// A taller stem, and behind it what reads its rows once.
+Builder TallStem() {
+  Builder b = Stem();
+  for (Instruction& instruction : b.program.instructions) {
+    if (instruction.kind == InstructionKind::kConv) instruction.window = {40, 4, 1, 1};
+  }
+  Instruction& pool = b.program.instructions[2];
+  pool.options.filter_height = 3;
+  pool.options.stride_height = 2;
+  pool.window = {20, 4, 0, 0};
+  b.program.values[3].external_output = false;
+  for (auto& [index, value] : b.program.values) value.shape[1] = index == 3 ? 20 : 40;
+  b.program.values[b.Add(InstructionKind::kMaxPool, {3}, 8)].external_output = true;
+  b.program.instructions.back().options.filter_height = 2;
+  b.program.instructions.back().options.stride_height = 2;
+  b.program.values[b.Add(InstructionKind::kPack, {3}, 1)].external_output = true;
+  return b;
+}
+
+void TestRowsOfAStemAreRings() {
+  for (const bool share : {true, false}) {
+    Builder b = TallStem();
+    AssignLayout(b.program, share);
+    // Six rows for four of the next convolution, of which two are made again with the next four.
+    CHECK(b.value(1).planes.ring == 12 && b.value(1).planes.plane_stride >= 13 * b.value(1).planes.row_stride);
+    CHECK(b.value(2).planes.ring == 8 && b.value(3).ring_rows == 2);
+    CHECK(!b.value(0).is_ring() && !b.value(4).is_ring() && !b.value(5).is_ring());
+  }
+  Builder low = Stem();
+  AssignLayout(low.program, true);
+  CHECK(!low.value(1).is_ring() && !low.value(2).is_ring());
+}
+
+void TestWhatIsReadLaterIsNoRing() {
+  // A convolution that is not Winograd's reads whole windows at once.
+  Builder dilated = TallStem();
+  dilated.program.instructions[1].options.dilation_height = 2;
+  AssignLayout(dilated.program, true);
+  CHECK(!dilated.value(1).is_ring() && dilated.value(2).is_ring());
+
+  Builder given_out = TallStem();
+  given_out.program.values[3].external_output = true;
+  AssignLayout(given_out.program, true);
+  CHECK(given_out.value(2).is_ring() && !given_out.value(3).is_ring());
+
+  Builder overlapping = TallStem();
+  overlapping.program.instructions[3].options.filter_height = 3;
+  AssignLayout(overlapping.program, true);
+  CHECK(overlapping.value(2).is_ring() && !overlapping.value(3).is_ring());
+
+  Builder read_later = TallStem();
+  read_later.Add(InstructionKind::kPack, {4}, 1);
+  read_later.Add(InstructionKind::kPack, {3}, 1);
+  AssignLayout(read_later.program, true);
+  CHECK(read_later.value(2).is_ring() && !read_later.value(3).is_ring());
+}
+
 // The contents of memory while a program runs: each channel of each buffer holds the name of the value last written.
 //
 // Random graphs of concatenations and additions: whatever reads a value must find its parts.
@@ -260,6 +317,8 @@ int main() {
   TestWithoutSharingNothingChanges();
   TestMapsOfAStemArePlanes();
   TestWhatOthersReadIsNotPlanes();
+  TestRowsOfAStemAreRings();
+  TestWhatIsReadLaterIsNoRing();
   TestRandomGraphsReadWhatWasWritten();
   return 0;
 }

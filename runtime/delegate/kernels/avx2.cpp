@@ -11,6 +11,7 @@
 #include "kernels/common.h"
 #include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
+#include "kernels/winograd.h"
 
 namespace larq_melius {
 namespace {
@@ -95,9 +96,16 @@ struct Floats {
   }
   static Floats Clip(Floats x, float low, float high) { return Limit(x, low, high); }
   static Floats Limit(Floats x, float low, float high) {
-    return {_mm256_min_ps(_mm256_set1_ps(high), _mm256_max_ps(_mm256_set1_ps(low), x.lanes))};
+    return {_mm256_min_ps(_mm256_set1_ps(high), LimitBelow(x, low).lanes)};
   }
+  static Floats LimitBelow(Floats x, float low) { return {_mm256_max_ps(_mm256_set1_ps(low), x.lanes)}; }
   static Floats Max(Floats a, Floats b) { return {_mm256_max_ps(a.lanes, b.lanes)}; }
+  static Floats Add(Floats a, Floats b) { return {_mm256_add_ps(a.lanes, b.lanes)}; }
+  static Floats Subtract(Floats a, Floats b) { return {_mm256_sub_ps(a.lanes, b.lanes)}; }
+  static Floats Even(Floats a, Floats b) { return {_mm256_shuffle_ps(a.lanes, b.lanes, 0x88)}; }
+  static Floats Odd(Floats a, Floats b) { return {_mm256_shuffle_ps(a.lanes, b.lanes, 0xdd)}; }
+  static Floats First(Floats even, Floats odd) { return {_mm256_unpacklo_ps(even.lanes, odd.lanes)}; }
+  static Floats Second(Floats even, Floats odd) { return {_mm256_unpackhi_ps(even.lanes, odd.lanes)}; }
   static void Transpose(Floats (&block)[8]) {
     __m256 x[8];
 #pragma GCC unroll 2
@@ -266,6 +274,7 @@ constexpr Kernels MakeKernels() {
   kernels.join = Join;
   kernels.accumulate = Accumulate;
   AddFloatTiles<Floats, 4>(kernels);
+  AddWinograd<Floats, 2>(kernels);
   kernels.multiply_in_rows = MultiplyInRows<Floats, 4>;
   return kernels;
 }

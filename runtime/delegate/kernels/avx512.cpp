@@ -12,6 +12,7 @@
 #include "kernels/common.h"
 #include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
+#include "kernels/winograd.h"
 
 namespace larq_melius {
 namespace {
@@ -97,9 +98,16 @@ struct Floats {
   }
   static Floats Clip(Floats x, float low, float high) { return Limit(x, low, high); }
   static Floats Limit(Floats x, float low, float high) {
-    return {_mm512_min_ps(_mm512_set1_ps(high), _mm512_max_ps(_mm512_set1_ps(low), x.lanes))};
+    return {_mm512_min_ps(_mm512_set1_ps(high), LimitBelow(x, low).lanes)};
   }
+  static Floats LimitBelow(Floats x, float low) { return {_mm512_max_ps(_mm512_set1_ps(low), x.lanes)}; }
   static Floats Max(Floats a, Floats b) { return {_mm512_max_ps(a.lanes, b.lanes)}; }
+  static Floats Add(Floats a, Floats b) { return {_mm512_add_ps(a.lanes, b.lanes)}; }
+  static Floats Subtract(Floats a, Floats b) { return {_mm512_sub_ps(a.lanes, b.lanes)}; }
+  static Floats Even(Floats a, Floats b) { return {_mm512_shuffle_ps(a.lanes, b.lanes, 0x88)}; }
+  static Floats Odd(Floats a, Floats b) { return {_mm512_shuffle_ps(a.lanes, b.lanes, 0xdd)}; }
+  static Floats First(Floats even, Floats odd) { return {_mm512_unpacklo_ps(even.lanes, odd.lanes)}; }
+  static Floats Second(Floats even, Floats odd) { return {_mm512_unpackhi_ps(even.lanes, odd.lanes)}; }
   static void Transpose(Floats (&block)[16]) {
     // Fours of rows, then fours of such fours.
     __m512 x[16];
@@ -375,6 +383,7 @@ constexpr Kernels MakeKernels() {
   kernels.accumulate_and_write = AccumulateAndWrite;
   kernels.write_floats = WriteFloats512;
   AddFloatTiles<Floats, 8>(kernels);
+  AddWinograd<Floats, 4>(kernels);
   kernels.multiply_in_rows = MultiplyInRows<Floats, 8>;
   kernels.transpose = Transpose512;
   return kernels;

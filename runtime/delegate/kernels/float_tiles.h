@@ -9,6 +9,7 @@
 //   Affine                                   x * multiplier + addend, rounded twice
 //   Clip                                     to a range, as is quickest
 //   Limit                                    the same as Clamp does it, zeros of either sign and NaNs included
+//   LimitBelow                               that without an upper limit
 //   Max                                      the first where it is greater, else the second
 //   Transpose                                of kLanes vectors
 #ifndef LARQ_MELIUS_DELEGATE_KERNELS_FLOAT_TILES_H_
@@ -200,10 +201,10 @@ inline void PoolColumns(const PoolRowArguments& arguments, int64_t channel, floa
     for (int i = 0; i < kLanes; ++i) {
       block[i] = Vector::Zero();
       if (channel + i >= arguments.channels) continue;
-      const float* plane = arguments.map + (channel + i) * arguments.plane_stride + x;
+      const int64_t at = (channel + i) * arguments.plane_stride + x;
       Vector greatest = Vector::Repeat(-__builtin_inff());
-      for (int64_t row = 0; row < arguments.rows; ++row) {
-        Vector y = Vector::Load(plane + row * arguments.row_stride);
+      for (int64_t row = 0; row < arguments.row_count; ++row) {
+        Vector y = Vector::Load(arguments.rows[row] + at);
         if constexpr (kAffine) {
           const Vector multiplier = Vector::Repeat(arguments.multiplier[channel + i]);
           const Vector addend = Vector::Repeat(arguments.addend[channel + i]);
@@ -246,7 +247,8 @@ void PoolRow(const PoolRowArguments& arguments) {
   }
 }
 
-template <typename Vector, bool kAffine>
+// `kCapped`: whether there is an upper limit for the affine map's result.
+template <typename Vector, bool kAffine, bool kCapped>
 void PoolWindowsAs(const PoolWindowsArguments& arguments) {
   for (int64_t channel = 0; channel < arguments.channels; channel += Vector::kLanes) {
     const int64_t count = arguments.channels - channel;
@@ -260,7 +262,9 @@ void PoolWindowsAs(const PoolWindowsArguments& arguments) {
           const float* pixel = pixels + column * arguments.column_stride + row * arguments.row_stride;
           Vector y = LoadUpTo<Vector>(pixel, count);
           if constexpr (kAffine) {
-            y = Vector::Limit(Vector::Affine(y, multiplier, addend), arguments.affine_low, arguments.affine_high);
+            y = Vector::Affine(y, multiplier, addend);
+            y = kCapped ? Vector::Limit(y, arguments.affine_low, arguments.affine_high)
+                        : Vector::LimitBelow(y, arguments.affine_low);
           }
           greatest = Vector::Max(y, greatest);
         }
@@ -273,10 +277,12 @@ void PoolWindowsAs(const PoolWindowsArguments& arguments) {
 
 template <typename Vector>
 void PoolWindows(const PoolWindowsArguments& arguments) {
-  if (arguments.multiplier != nullptr) {
-    PoolWindowsAs<Vector, true>(arguments);
+  if (arguments.multiplier == nullptr) {
+    PoolWindowsAs<Vector, false, false>(arguments);
+  } else if (arguments.affine_high < __builtin_inff()) {
+    PoolWindowsAs<Vector, true, true>(arguments);
   } else {
-    PoolWindowsAs<Vector, false>(arguments);
+    PoolWindowsAs<Vector, true, false>(arguments);
   }
 }
 

@@ -148,6 +148,53 @@ struct MultiplyArguments {
   int64_t output_stride;
 };
 
+// 3x3 convolutions that move by one pixel, by Winograd's minimal filtering F(2x2, 3x3) (Lavin and Gray 2015,
+// arXiv:1509.09308): for four outputs of a channel, two rows of two, 16 products a channel of the input instead of 36.
+// They are of the 4x4 elements that the outputs' windows cover and of the filter, both of them transformed. What four
+// outputs cover is called a window here; the lanes of a vector are windows. A block, four rows of as many columns as a
+// vector has lanes, fills one.
+constexpr int kWindowPositions = 16;
+constexpr int kBlockRows = 4;
+// Of the input, which a block's windows cover.
+constexpr int kWindowRows = 6;
+// The most output channels that `multiply_windows` computes together.
+constexpr int kMaxWindowChannels = 4;
+
+struct TransformWindowsArguments {
+  // Where the windows begin in each of the rows, in the first of the planes.
+  const float* rows[kWindowRows];
+  int64_t plane_stride;
+  int64_t channels;
+  // [channel][kWindowPositions][lane]
+  float* windows;
+};
+
+struct MultiplyWindowsArguments {
+  const float* windows;
+  int64_t channels_in;
+  // A multiple of `window_channels`.
+  int64_t channels_out;
+  // Of so many output channels, and of each of kWindowStages, [channel][position][output channel].
+  const float* weights;
+  const float* bias;
+  float low;
+  float high;
+  // Rows that are written, of all lanes.
+  int64_t rows;
+  // In the plane of the first channel.
+  float* output;
+  int64_t row_stride;
+  int64_t plane_stride;
+};
+
+// The positions of products in the order in which they are computed, each stage for all channels before the next.
+struct WindowStage {
+  int count;
+  int positions[4];
+};
+constexpr WindowStage kWindowStages[] = {{4, {5, 6, 9, 10}}, {2, {4, 8}},   {2, {7, 11}},
+                                         {2, {1, 2}},        {2, {13, 14}}, {4, {0, 3, 12, 15}}};
+
 // Windows of one size of a max pool of pixels, after an affine map of its input, column by column, as with planes: of
 // +0 and -0, the first is the greater.
 struct PoolWindowsArguments {
@@ -175,11 +222,9 @@ struct PoolWindowsArguments {
 
 // A row of the output of a max pool that reads planes and writes pixels, after an affine map of its input.
 struct PoolRowArguments {
-  // The first row of the first plane that the window meets, and how many it meets. Rows are readable to a multiple of
-  // kMaxLanes floats.
-  const float* map;
-  int64_t rows;
-  int64_t row_stride;
+  // The rows of the first plane that the window meets, readable to a multiple of kMaxLanes floats.
+  const float* const* rows;
+  int64_t row_count;
   int64_t plane_stride;
   int64_t channels;
   int64_t width_in;
@@ -253,6 +298,10 @@ struct Kernels {
   // The same with scalars where they are; fastest with `tile_rows` of them or one less. Null where those of a term must
   // lie together.
   void (*multiply_in_rows)(const MultiplyArguments& arguments);
+  // Output channels that `multiply_windows` computes together.
+  int window_channels;
+  void (*transform_windows)(const TransformWindowsArguments& arguments);
+  void (*multiply_windows)(const MultiplyWindowsArguments& arguments);
   // output[c][r] = input[r][c].
   void (*transpose)(const float* input, int64_t rows, int64_t input_stride, int64_t columns, float* output,
                     int64_t output_stride);

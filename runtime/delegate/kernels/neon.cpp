@@ -6,6 +6,7 @@
 #include "kernels/common.h"
 #include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
+#include "kernels/winograd.h"
 
 namespace larq_melius {
 namespace {
@@ -95,12 +96,21 @@ struct Floats {
   }
   // Selections: the instructions for minima and maxima treat zeros and NaNs otherwise.
   static Floats Limit(Floats x, float low, float high) {
-    const float32x4_t smallest = vdupq_n_f32(low);
     const float32x4_t greatest = vdupq_n_f32(high);
-    x.lanes = vbslq_f32(vcltq_f32(x.lanes, smallest), smallest, x.lanes);
+    x = LimitBelow(x, low);
     return {vbslq_f32(vcgtq_f32(x.lanes, greatest), greatest, x.lanes)};
   }
+  static Floats LimitBelow(Floats x, float low) {
+    const float32x4_t smallest = vdupq_n_f32(low);
+    return {vbslq_f32(vcltq_f32(x.lanes, smallest), smallest, x.lanes)};
+  }
   static Floats Max(Floats a, Floats b) { return {vbslq_f32(vcgtq_f32(a.lanes, b.lanes), a.lanes, b.lanes)}; }
+  static Floats Add(Floats a, Floats b) { return {vaddq_f32(a.lanes, b.lanes)}; }
+  static Floats Subtract(Floats a, Floats b) { return {vsubq_f32(a.lanes, b.lanes)}; }
+  static Floats Even(Floats a, Floats b) { return {vuzp1q_f32(a.lanes, b.lanes)}; }
+  static Floats Odd(Floats a, Floats b) { return {vuzp2q_f32(a.lanes, b.lanes)}; }
+  static Floats First(Floats even, Floats odd) { return {vzip1q_f32(even.lanes, odd.lanes)}; }
+  static Floats Second(Floats even, Floats odd) { return {vzip2q_f32(even.lanes, odd.lanes)}; }
   static void Transpose(Floats (&block)[4]) {
     const float32x4_t a = vtrn1q_f32(block[0].lanes, block[1].lanes);
     const float32x4_t b = vtrn2q_f32(block[0].lanes, block[1].lanes);
@@ -189,6 +199,7 @@ constexpr Kernels MakeKernels() {
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
   AddFloatTiles<Floats, 8>(kernels);
+  AddWinograd<Floats, 4>(kernels);
   return kernels;
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/common.h"
 #include "kernels/float_tiles.h"
 #include "kernels/kernels.h"
+#include "kernels/winograd.h"
 
 namespace larq_melius {
 namespace {
@@ -65,10 +66,26 @@ struct Floats {
     for (float& lane : x.lanes) lane = Clamp(lane, low, high);
     return x;
   }
+  static Floats LimitBelow(Floats x, float low) {
+    for (float& lane : x.lanes) lane = lane < low ? low : lane;
+    return x;
+  }
   static Floats Max(Floats a, Floats b) {
     for (int i = 0; i < kLanes; ++i) b.lanes[i] = a.lanes[i] > b.lanes[i] ? a.lanes[i] : b.lanes[i];
     return b;
   }
+  static Floats Add(Floats a, Floats b) {
+    for (int i = 0; i < kLanes; ++i) a.lanes[i] += b.lanes[i];
+    return a;
+  }
+  static Floats Subtract(Floats a, Floats b) {
+    for (int i = 0; i < kLanes; ++i) a.lanes[i] -= b.lanes[i];
+    return a;
+  }
+  static Floats Even(Floats a, Floats b) { return {{a.lanes[0], a.lanes[2], b.lanes[0], b.lanes[2]}}; }
+  static Floats Odd(Floats a, Floats b) { return {{a.lanes[1], a.lanes[3], b.lanes[1], b.lanes[3]}}; }
+  static Floats First(Floats even, Floats odd) { return {{even.lanes[0], odd.lanes[0], even.lanes[1], odd.lanes[1]}}; }
+  static Floats Second(Floats even, Floats odd) { return {{even.lanes[2], odd.lanes[2], even.lanes[3], odd.lanes[3]}}; }
   static void Transpose(Floats (&block)[kLanes]) {
     for (int i = 0; i < kLanes; ++i) {
       for (int j = 0; j < i; ++j) {
@@ -119,6 +136,7 @@ constexpr Kernels MakeKernels() {
   kernels.expand = Expand;
   kernels.accumulate = Accumulate;
   AddFloatTiles<Floats, 4>(kernels);
+  AddWinograd<Floats, 2>(kernels);
   return kernels;
 }
 

@@ -34,6 +34,10 @@ inline __m512 _mm512_add_ps(__m512 a, __m512 b) {
   for (int i = 0; i < 16; ++i) a.lanes[i] += b.lanes[i];
   return a;
 }
+inline __m512 _mm512_sub_ps(__m512 a, __m512 b) {
+  for (int i = 0; i < 16; ++i) a.lanes[i] -= b.lanes[i];
+  return a;
+}
 inline __m512 _mm512_mul_ps(__m512 a, __m512 b) {
   for (int i = 0; i < 16; ++i) a.lanes[i] *= b.lanes[i];
   return a;

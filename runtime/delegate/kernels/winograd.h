@@ -1,0 +1,163 @@
+// 3x3 convolutions by Winograd's minimal filtering; each instruction set's file compiles its own copy.
+//
+// As in float_tiles.h, which also says what a `Vector` is. Beside that it has
+//
+//   Add, Subtract
+//   Even, Odd      of the columns of two rows: of each four, two of the first and then two of the second
+//   First, Second  the rows again
+#ifndef LARQ_MELIUS_DELEGATE_KERNELS_WINOGRAD_H_
+#define LARQ_MELIUS_DELEGATE_KERNELS_WINOGRAD_H_
+
+#include "kernels/kernels.h"
+
+namespace larq_melius {
+namespace {
+
+// Four elements that follow one another, on their way to products: the transform B^T of F(2, 3).
+template <typename Vector>
+inline void TransformFour(const Vector* x, Vector (&y)[4]) {
+  y[0] = Vector::Subtract(x[0], x[2]);
+  y[1] = Vector::Add(x[1], x[2]);
+  y[2] = Vector::Subtract(x[2], x[1]);
+  y[3] = Vector::Subtract(x[1], x[3]);
+}
+
+template <typename Vector>
+void TransformWindows(const TransformWindowsArguments& arguments) {
+  constexpr int kLanes = Vector::kLanes;
+  float* target = arguments.windows;
+  for (int64_t channel = 0; channel < arguments.channels; ++channel) {
+    // [row of a window][column of it]
+    Vector columns[4][4];
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      Vector rows[kWindowRows];
+#pragma GCC unroll 6
+      for (int i = 0; i < kWindowRows; ++i) {
+        rows[i] = Vector::Load(arguments.rows[i] + channel * arguments.plane_stride + 2 * half);
+      }
+      Vector upper[4], lower[4];
+      TransformFour(rows, upper);
+      TransformFour(rows + 2, lower);
+#pragma GCC unroll 4
+      for (int row = 0; row < 4; ++row) {
+        columns[row][2 * half] = Vector::Even(upper[row], lower[row]);
+        columns[row][2 * half + 1] = Vector::Odd(upper[row], lower[row]);
+      }
+    }
+#pragma GCC unroll 4
+    for (int row = 0; row < 4; ++row) {
+      Vector transformed[4];
+      TransformFour(columns[row], transformed);
+#pragma GCC unroll 4
+      for (int column = 0; column < 4; ++column) {
+        Vector::Store(transformed[column], target + (4 * row + column) * kLanes);
+      }
+    }
+    target += kWindowPositions * kLanes;
+  }
+}
+
+// Adds the products at some positions of the windows to the sums of each, of kChannels output channels.
+template <typename Vector, int kChannels, int kPositions>
+inline const float* AddProducts(const MultiplyWindowsArguments& arguments, const WindowStage& stage,
+                                const float* weights, Vector (&sums)[kPositions][kChannels]) {
+  // Scalars are loaded eight at a time, or fewer.
+  constexpr int kTogether = kPositions * kChannels < 8 ? kPositions : 8 / kChannels;
+  const float* windows = arguments.windows;
+  for (int64_t channel = 0; channel < arguments.channels_in; ++channel) {
+#pragma GCC unroll 4
+    for (int first = 0; first < kPositions; first += kTogether) {
+      const typename Vector::Scalars scalars = Vector::LoadScalars(weights);
+      weights += kTogether * kChannels;
+#pragma GCC unroll 4
+      for (int i = 0; i < kTogether; ++i) {
+        const Vector x = Vector::Load(windows + stage.positions[first + i] * Vector::kLanes);
+#pragma GCC unroll 4
+        for (int c = 0; c < kChannels; ++c) {
+          sums[first + i][c] = Vector::MultiplyAdd(x, scalars, i * kChannels + c, sums[first + i][c]);
+        }
+      }
+    }
+    windows += kWindowPositions * Vector::kLanes;
+  }
+  return weights;
+}
+
+// The sums of a line of products that two outputs share: to one goes their sum, to the other their difference.
+template <typename Vector, int kChannels>
+inline const float* AddShared(const MultiplyWindowsArguments& arguments, const WindowStage& stage, const float* weights,
+                              Vector (&sum)[kChannels], Vector (&difference)[kChannels]) {
+  Vector sums[2][kChannels];
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+#pragma GCC unroll 4
+    for (int c = 0; c < kChannels; ++c) sums[i][c] = Vector::Zero();
+  }
+  weights = AddProducts<Vector, kChannels, 2>(arguments, stage, weights, sums);
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+    sum[c] = Vector::Add(sum[c], Vector::Add(sums[0][c], sums[1][c]));
+    difference[c] = Vector::Add(difference[c], Vector::Subtract(sums[0][c], sums[1][c]));
+  }
+  return weights;
+}
+
+template <typename Vector, int kChannels>
+inline void MultiplyWindowsOf(const MultiplyWindowsArguments& arguments, int64_t first) {
+  // At first the products in the middle, which all four outputs share; then the outputs, row by row.
+  Vector y[4][kChannels];
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+    y[0][c] = Vector::Repeat(arguments.bias[first + c]);
+    y[1][c] = y[2][c] = y[3][c] = Vector::Zero();
+  }
+  const float* weights = arguments.weights + first * arguments.channels_in * kWindowPositions;
+  weights = AddProducts<Vector, kChannels, 4>(arguments, kWindowStages[0], weights, y);
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+    const Vector sums[2] = {Vector::Add(y[0][c], y[1][c]), Vector::Add(y[2][c], y[3][c])};
+    const Vector differences[2] = {Vector::Subtract(y[0][c], y[1][c]), Vector::Subtract(y[2][c], y[3][c])};
+    y[0][c] = Vector::Add(sums[0], sums[1]);
+    y[1][c] = Vector::Add(differences[0], differences[1]);
+    y[2][c] = Vector::Subtract(sums[0], sums[1]);
+    y[3][c] = Vector::Subtract(differences[0], differences[1]);
+  }
+  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[1], weights, y[0], y[2]);
+  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[2], weights, y[1], y[3]);
+  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[3], weights, y[0], y[1]);
+  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[4], weights, y[2], y[3]);
+  AddProducts<Vector, kChannels, 4>(arguments, kWindowStages[5], weights, y);
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+#pragma GCC unroll 2
+    for (int row = 0; row < 2; ++row) {
+      const Vector even = Vector::Clip(y[2 * row][c], arguments.low, arguments.high);
+      const Vector odd = Vector::Clip(y[2 * row + 1][c], arguments.low, arguments.high);
+      float* output = arguments.output + (first + c) * arguments.plane_stride + row * arguments.row_stride;
+      if (row < arguments.rows) Vector::Store(Vector::First(even, odd), output);
+      if (row + 2 < arguments.rows) Vector::Store(Vector::Second(even, odd), output + 2 * arguments.row_stride);
+    }
+  }
+}
+
+template <typename Vector, int kChannels>
+void MultiplyWindows(const MultiplyWindowsArguments& arguments) {
+  for (int64_t first = 0; first < arguments.channels_out; first += kChannels) {
+    MultiplyWindowsOf<Vector, kChannels>(arguments, first);
+  }
+}
+
+// Fills in what these loops give, for kChannels output channels at a time.
+template <typename Vector, int kChannels>
+constexpr void AddWinograd(Kernels& kernels) {
+  static_assert(kChannels <= kMaxWindowChannels);
+  kernels.window_channels = kChannels;
+  kernels.transform_windows = TransformWindows<Vector>;
+  kernels.multiply_windows = MultiplyWindows<Vector, kChannels>;
+}
+
+}  // namespace
+}  // namespace larq_melius
+
+#endif  // LARQ_MELIUS_DELEGATE_KERNELS_WINOGRAD_H_
