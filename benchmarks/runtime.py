@@ -301,9 +301,8 @@ def _plot(rows: list[dict[str, Any]], runners: dict[tuple[str, str], Runner], pa
             axes.annotate(name, (x, y), textcoords="offset points", fontsize=8, **_LABELS[_SIDES.get(name, "right")])
     axes.grid(alpha=0.3)
     axes.margins(x=0.15)
-    axes.set_xscale("log")
-    axes.set_xticks([4, 8, 16, 32, 64], labels=["4", "8", "16", "32", "64"])
-    axes.minorticks_off()
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
     figure.legend(loc="outside upper center", ncols=2)
     figure.savefig(path, dpi=150)
 
