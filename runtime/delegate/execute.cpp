@@ -98,7 +98,8 @@ void CompiledProgram::MakeChains() {
     if (executables_[trunk]->by_rows() != nullptr) {
       const std::vector<int> made = {instructions[trunk].output};
       while (last + 1 < executables_.size() && instructions[last + 1].inputs == made &&
-             ReadsRowsOnce(instructions[last + 1]) && executables_[last + 1]->by_rows() != nullptr) {
+             ReadsRowsOnce(instructions[last + 1]) && executables_[last + 1]->by_rows() != nullptr &&
+             WritesElsewhere(program_, first, last + 1)) {
         ++last;
       }
     }

@@ -271,7 +271,8 @@ void ChoosePlanes(Program& program) {
 }
 
 // What a pool at the end of rings makes, if all that read it follow it and take their turns, needs a ring only, too.
-void ChoosePixelRing(Program& program, size_t pool) {
+// `first` makes the first ring.
+void ChoosePixelRing(Program& program, size_t first, size_t pool) {
   const int output = program.instructions[pool].output;
   Value& value = program.values.at(output);
   const auto shares_buffer = [&](const auto& other) {
@@ -282,8 +283,11 @@ void ChoosePixelRing(Program& program, size_t pool) {
   for (size_t i = pool + 1; i < program.instructions.size(); ++i) {
     const Instruction& reader = program.instructions[i];
     const bool reads = std::find(reader.inputs.begin(), reader.inputs.end(), output) != reader.inputs.end();
-    if (reads && !(follows && reader.inputs.size() == 1 && ReadsRowsOnce(reader))) return;
-    follows = reads;
+    if (!reads) {
+      follows = false;
+    } else if (!follows || reader.inputs.size() != 1 || !ReadsRowsOnce(reader) || !WritesElsewhere(program, first, i)) {
+      return;
+    }
   }
   value.ring_rows = kPoolRowStep;
 }
@@ -291,16 +295,19 @@ void ChoosePixelRing(Program& program, size_t pool) {
 // Where an instruction reads planes that the one before it has just made, and nobody else does, both take turns: a ring
 // of rows is enough.
 void ChooseRings(Program& program) {
+  size_t first = 0;
   for (size_t i = 0; i + 1 < program.instructions.size(); ++i) {
     const int output = program.instructions[i].output;
     const Instruction& reader = program.instructions[i + 1];
     Planes& planes = program.values.at(output).planes;
+    const std::vector<int>& inputs = program.instructions[i].inputs;
+    if (inputs.empty() || program.values.at(inputs[0]).planes.ring == 0) first = i;
     if (!planes.used() || reader.inputs[0] != output || planes.height == 0) continue;
     int reads = 0;
     for (const Instruction& other : program.instructions) {
       reads += static_cast<int>(std::count(other.inputs.begin(), other.inputs.end(), output));
     }
-    if (reads != 1) continue;
+    if (reads != 1 || !WritesElsewhere(program, first, i + 1)) continue;
     int64_t window = 0;
     if (reader.kind == InstructionKind::kMaxPool) {
       window = (kPoolRowStep - 1) * reader.options.stride_height + reader.options.filter_height;
@@ -313,7 +320,7 @@ void ChooseRings(Program& program) {
     const int64_t rows = DivideRoundingUp(window + kRowStep - 1, kRowStep) * kRowStep;
     if (rows >= planes.height) continue;
     planes = MakeRing(planes, rows);
-    if (reader.kind == InstructionKind::kMaxPool) ChoosePixelRing(program, i + 1);
+    if (reader.kind == InstructionKind::kMaxPool) ChoosePixelRing(program, first, i + 1);
   }
 }
 

@@ -24,6 +24,20 @@ bool ReadsRowsOnce(const Instruction& reader) {
          reader.border.bottom == 0;
 }
 
+bool WritesElsewhere(const Program& program, size_t first, size_t instruction) {
+  const Instruction& writer = program.instructions[instruction];
+  std::vector<int> outputs = {writer.output};
+  for (const SignOutput& sign : writer.signs) outputs.push_back(sign.output);
+  for (size_t i = first; i < instruction; ++i) {
+    for (int input : program.instructions[i].inputs) {
+      const Value& read = program.values.at(input);
+      const auto is_there = [&](int output) { return program.values.at(output).buffer == read.buffer; };
+      if (!read.external() && std::any_of(outputs.begin(), outputs.end(), is_there)) return false;
+    }
+  }
+  return true;
+}
+
 struct RowChain::Share {
   int64_t image = 0;
   RowRange rows = {0, 0};

@@ -13,6 +13,9 @@ namespace larq_melius {
 // them later.
 bool ReadsRowsOnce(const Instruction& reader);
 
+// Whether an instruction writes nowhere where those before it, from the `first` on, read: in turns, they still may.
+bool WritesElsewhere(const Program& program, size_t first, size_t instruction);
+
 class RowChain {
  public:
   // `members` are the executables of the instructions from `first` on. Each reads what the one before it makes, up to

@@ -127,10 +127,43 @@ void TestTurnsAreMeasured() {
   CHECK(compiled.Dump().find("a ring of 12") != std::string::npos);
 }
 
+// A pool, and behind it one whose output lies where the first one's input does.
+void TestWhatIsStillReadIsNotOverwritten() {
+  Random random(2);
+  std::vector<float> expected;
+  std::vector<float> image(40 * 8 * 4);
+  for (float& value : image) value = random.Float();
+  for (const int buffer : {2, 0}) {
+    Program program;
+    program.instructions = {Make(InstructionKind::kAffine, {0}, 1), Stem::MaxPool(1, 2, 3), Stem::MaxPool(2, 3, 1),
+                            Make(InstructionKind::kAffine, {3}, 4)};
+    for (int i = 0; i < 3; ++i) {
+      Options& options = program.instructions[static_cast<size_t>(i)].options;
+      options.stride_height = options.stride_width = 1;
+    }
+    for (int i = 0; i <= 4; ++i) program.values[i].type = Type::kFloat32;
+    program.values[0].shape = {1, 40, 8, 4};
+    program.values[0].external_input = program.values[4].external_output = true;
+    InferShapes(program);
+    for (int i = 0; i <= 4; ++i) program.values[i].pixel_stride = 4;
+    program.values[1].buffer = 0;
+    program.values[2].buffer = 1;
+    program.values[3].buffer = buffer;
+    CHECK(WritesElsewhere(program, 1, 2) == (buffer == 2));
+    CompiledProgram compiled(program, SelectKernels(""));
+    std::vector<float> output(image.size());
+    ThreadPool pool;
+    compiled.Run(pool, 1, {{0, image.data()}, {4, output.data()}});
+    if (buffer == 2) expected = output;
+    CHECK(output == expected);
+  }
+}
+
 }  // namespace
 
 int main() {
   TestTurnsGiveTheSameBits();
   TestTurnsAreMeasured();
+  TestWhatIsStillReadIsNotOverwritten();
   return 0;
 }
