@@ -12,8 +12,9 @@ namespace {
 constexpr int64_t kBlockGrain = 2;
 // Input channels of a group, at most. Transformed windows are to stay in the nearest cache.
 constexpr int64_t kMaxGroupChannels = 16;
-// Output channels that become pixels together.
+// Output channels and columns that become pixels together.
 constexpr int64_t kPixelChannels = 16;
+constexpr int64_t kPixelColumns = 2 * kMaxLanes;
 
 // What a filter's elements in a row or column are multiplied with for each of the four elements of a window: the
 // transform G of F(2, 3), the last of them negated, so that the outputs are sums of products only.
@@ -91,6 +92,7 @@ class WinogradConv : public RowExecutable {
 
   void ComputeBlocks(const RunContext& context, int64_t image, int64_t group, int64_t first, RowRange rows) const {
     alignas(kAlignment) float windows[kMaxGroupChannels * kWindowPositions * kMaxLanes];
+    alignas(kAlignment) float tile[kPixelChannels * kBlockRows * kPixelColumns];
     MultiplyWindowsArguments multiply = {};
     multiply.rows = rows.end - rows.begin;
     multiply.windows = windows;
@@ -113,7 +115,7 @@ class WinogradConv : public RowExecutable {
       if (out_.planes.used()) {
         WritePlanes(context, multiply, image, channel, rows.begin, x);
       } else {
-        WritePixels(context, multiply, image, channel, rows.begin, x);
+        WritePixels(context, multiply, tile, image, channel, rows.begin, x);
       }
     }
   }
@@ -143,22 +145,26 @@ class WinogradConv : public RowExecutable {
     }
   }
 
-  void WritePixels(const RunContext& context, MultiplyWindowsArguments& arguments, int64_t image, int64_t channel,
-                   int64_t y, int64_t x) const {
-    // [channel][row][column]
-    constexpr int64_t kPlane = kBlockRows * kMaxLanes;
-    alignas(kAlignment) float block[kPixelChannels * kPlane];
-    arguments.row_stride = kMaxLanes;
+  // By way of a tile, [channel][row][column], which has the columns of several blocks where a group is no wider.
+  void WritePixels(const RunContext& context, MultiplyWindowsArguments& arguments, float* tile, int64_t image,
+                   int64_t channel, int64_t y, int64_t x) const {
+    constexpr int64_t kPlane = kBlockRows * kPixelColumns;
+    const int64_t column = group_channels_out_ <= kPixelChannels ? x % kPixelColumns : 0;
+    const int64_t next = column + kernels_.lanes;
+    const bool is_full = group_channels_out_ > kPixelChannels || next == kPixelColumns;
+    arguments.row_stride = kPixelColumns;
     arguments.plane_stride = kPlane;
-    arguments.output = block;
-    const int64_t columns = std::min<int64_t>(kernels_.lanes, out_.shape[2] - x);
+    arguments.output = tile + column;
     for (int64_t c = 0; c < group_channels_out_; c += kPixelChannels) {
       const int64_t channels = std::min(kPixelChannels, group_channels_out_ - c);
       Multiply(arguments, channel + c, channels);
+      if (!is_full && x + kernels_.lanes < out_.shape[2]) continue;
+      const int64_t first = x - column;
       for (int64_t row = 0; row < arguments.rows; ++row) {
-        const int64_t pixel = (image * out_.shape[1] + y + row) * out_.shape[2] + x;
-        float* output = context.value<float>(out_.index) + pixel * out_.pixel_stride + channel + c;
-        kernels_.transpose(block + row * kMaxLanes, channels, kPlane, columns, output, out_.pixel_stride);
+        const int64_t pixel = (image * out_.shape[1] + y + row) * out_.shape[2] + first;
+        kernels_.transpose(tile + row * kPixelColumns, channels, kPlane, std::min(next, out_.shape[2] - first),
+                           context.value<float>(out_.index) + pixel * out_.pixel_stride + channel + c,
+                           out_.pixel_stride);
       }
     }
   }

@@ -192,8 +192,8 @@ struct WindowStage {
   int count;
   int positions[4];
 };
-constexpr WindowStage kWindowStages[] = {{4, {5, 6, 9, 10}}, {2, {4, 8}},   {2, {7, 11}},
-                                         {2, {1, 2}},        {2, {13, 14}}, {4, {0, 3, 12, 15}}};
+constexpr WindowStage kWindowStages[] = {
+    {4, {5, 6, 9, 10}}, {4, {4, 7, 8, 11}}, {2, {1, 2}}, {2, {13, 14}}, {4, {0, 3, 12, 15}}};
 
 // Windows of one size of a max pool of pixels, after an affine map of its input, column by column, as with planes: of
 // +0 and -0, the first is the greater.

@@ -84,6 +84,16 @@ inline const float* AddProducts(const MultiplyWindowsArguments& arguments, const
   return weights;
 }
 
+template <typename Vector, int kChannels>
+inline void SumAndDifference(Vector (&a)[kChannels], Vector (&b)[kChannels]) {
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+    const Vector sum = Vector::Add(a[c], b[c]);
+    b[c] = Vector::Subtract(a[c], b[c]);
+    a[c] = sum;
+  }
+}
+
 // The sums of a line of products that two outputs share: to one goes their sum, to the other their difference.
 template <typename Vector, int kChannels>
 inline const float* AddShared(const MultiplyWindowsArguments& arguments, const WindowStage& stage, const float* weights,
@@ -95,17 +105,43 @@ inline const float* AddShared(const MultiplyWindowsArguments& arguments, const W
     for (int c = 0; c < kChannels; ++c) sums[i][c] = Vector::Zero();
   }
   weights = AddProducts<Vector, kChannels, 2>(arguments, stage, weights, sums);
+  SumAndDifference<Vector, kChannels>(sums[0], sums[1]);
 #pragma GCC unroll 4
   for (int c = 0; c < kChannels; ++c) {
-    sum[c] = Vector::Add(sum[c], Vector::Add(sums[0][c], sums[1][c]));
-    difference[c] = Vector::Add(difference[c], Vector::Subtract(sums[0][c], sums[1][c]));
+    sum[c] = Vector::Add(sum[c], sums[0][c]);
+    difference[c] = Vector::Add(difference[c], sums[1][c]);
   }
   return weights;
 }
 
+// `kWhole`: all rows of the block.
+template <typename Vector, int kChannels, bool kWhole>
+inline void WriteBlock(const MultiplyWindowsArguments& arguments, const Vector (&y)[4][kChannels], float* output) {
+  // Copies, which what is written cannot change.
+  const float low = arguments.low;
+  const float high = arguments.high;
+  const int64_t row_stride = arguments.row_stride;
+  const int64_t plane_stride = arguments.plane_stride;
+  const int64_t rows = arguments.rows;
+#pragma GCC unroll 4
+  for (int c = 0; c < kChannels; ++c) {
+    float* target = output;
+#pragma GCC unroll 2
+    for (int row = 0; row < 2; ++row) {
+      const Vector even = Vector::Clip(y[2 * row][c], low, high);
+      const Vector odd = Vector::Clip(y[2 * row + 1][c], low, high);
+      if (kWhole || row < rows) Vector::Store(Vector::First(even, odd), target);
+      if (kWhole || row + 2 < rows) Vector::Store(Vector::Second(even, odd), target + 2 * row_stride);
+      target += row_stride;
+    }
+    output += plane_stride;
+  }
+}
+
 template <typename Vector, int kChannels>
 inline void MultiplyWindowsOf(const MultiplyWindowsArguments& arguments, int64_t first) {
-  // At first the products in the middle, which all four outputs share; then the outputs, row by row.
+  // The products of the inner columns, and those of the outer ones, of each of the inner rows; then the outputs, row by
+  // row, and what the outer rows add to them.
   Vector y[4][kChannels];
 #pragma GCC unroll 4
   for (int c = 0; c < kChannels; ++c) {
@@ -114,30 +150,19 @@ inline void MultiplyWindowsOf(const MultiplyWindowsArguments& arguments, int64_t
   }
   const float* weights = arguments.weights + first * arguments.channels_in * kWindowPositions;
   weights = AddProducts<Vector, kChannels, 4>(arguments, kWindowStages[0], weights, y);
-#pragma GCC unroll 4
-  for (int c = 0; c < kChannels; ++c) {
-    const Vector sums[2] = {Vector::Add(y[0][c], y[1][c]), Vector::Add(y[2][c], y[3][c])};
-    const Vector differences[2] = {Vector::Subtract(y[0][c], y[1][c]), Vector::Subtract(y[2][c], y[3][c])};
-    y[0][c] = Vector::Add(sums[0], sums[1]);
-    y[1][c] = Vector::Add(differences[0], differences[1]);
-    y[2][c] = Vector::Subtract(sums[0], sums[1]);
-    y[3][c] = Vector::Subtract(differences[0], differences[1]);
-  }
-  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[1], weights, y[0], y[2]);
-  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[2], weights, y[1], y[3]);
-  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[3], weights, y[0], y[1]);
-  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[4], weights, y[2], y[3]);
-  AddProducts<Vector, kChannels, 4>(arguments, kWindowStages[5], weights, y);
-#pragma GCC unroll 4
-  for (int c = 0; c < kChannels; ++c) {
-#pragma GCC unroll 2
-    for (int row = 0; row < 2; ++row) {
-      const Vector even = Vector::Clip(y[2 * row][c], arguments.low, arguments.high);
-      const Vector odd = Vector::Clip(y[2 * row + 1][c], arguments.low, arguments.high);
-      float* output = arguments.output + (first + c) * arguments.plane_stride + row * arguments.row_stride;
-      if (row < arguments.rows) Vector::Store(Vector::First(even, odd), output);
-      if (row + 2 < arguments.rows) Vector::Store(Vector::Second(even, odd), output + 2 * arguments.row_stride);
-    }
+  SumAndDifference<Vector, kChannels>(y[0], y[1]);
+  SumAndDifference<Vector, kChannels>(y[2], y[3]);
+  weights = AddProducts<Vector, kChannels, 4>(arguments, kWindowStages[1], weights, y);
+  SumAndDifference<Vector, kChannels>(y[0], y[2]);
+  SumAndDifference<Vector, kChannels>(y[1], y[3]);
+  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[2], weights, y[0], y[1]);
+  weights = AddShared<Vector, kChannels>(arguments, kWindowStages[3], weights, y[2], y[3]);
+  AddProducts<Vector, kChannels, 4>(arguments, kWindowStages[4], weights, y);
+  float* output = arguments.output + first * arguments.plane_stride;
+  if (arguments.rows == kBlockRows) {
+    WriteBlock<Vector, kChannels, true>(arguments, y, output);
+  } else {
+    WriteBlock<Vector, kChannels, false>(arguments, y, output);
   }
 }
 
