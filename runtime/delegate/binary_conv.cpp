@@ -56,10 +56,8 @@ class BinaryConv : public RowExecutable {
   int64_t row_step() const override { return kernels_.span_tile * (1 + kernels_.span_tile % 2); }
 
   RowRange InputRows(RowRange rows) const override {
-    const int64_t stride = instruction_.options.stride_height;
     const int64_t window = (conv_.filter_height - 1) * instruction_.options.dilation_height + 1;
-    const int64_t pad = instruction_.window.pad_top;
-    return {rows.begin * stride - pad, (rows.end - 1) * stride - pad + window};
+    return WindowRows(rows, instruction_.options.stride_height, instruction_.window.pad_top, window);
   }
 
   void RunRows(const RunContext& context, int64_t image, RowRange rows) const override {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "float_map.h"
+
 namespace larq_melius {
 namespace {
 
@@ -21,11 +23,10 @@ class Pack : public RowExecutable {
       : RowExecutable(MapShape(program.values.at(instruction.inputs[0]).shape)),
         kernels_(kernels),
         instruction_(instruction),
+        in_(program, instruction.inputs[0]),
         has_map_(map != nullptr) {
     if (has_map_) map_ = *map;
     const Value& input = program.values.at(instruction.inputs[0]);
-    ring_rows_ = input.ring_rows;
-    width_ = MapShape(input.shape)[2];
     type_ = input.type;
     // LCE packs a bool as if false were negative.
     zero_point_ = type_ == Type::kBool ? 1 : input.zero_point;
@@ -58,8 +59,9 @@ class Pack : public RowExecutable {
       RunIntoMap(context, {image * map_.height + begin, image * map_.height + std::min(end, map_.height)});
       return;
     }
+    const int64_t width = in_.shape[2];
     for (int64_t y = rows.begin; y < rows.end; ++y) {
-      PackPixels(context, FirstPixel(image, y), (image * this->rows() + y) * width_, width_);
+      PackPixels(context, in_.RowPixel(image, y), (image * in_.shape[1] + y) * width, width);
     }
   }
 
@@ -69,11 +71,6 @@ class Pack : public RowExecutable {
   }
 
  private:
-  // Of a row in the input.
-  int64_t FirstPixel(int64_t image, int64_t y) const {
-    return (ring_rows_ != 0 ? y % ring_rows_ : image * rows() + y) * width_;
-  }
-
   void PackPixels(const RunContext& context, int64_t source, int64_t first, int64_t count) const {
     uint32_t* output = context.value<uint32_t>(instruction_.output);
     PackPixels(context, source, first, count, output + first * word_stride_);
@@ -113,7 +110,7 @@ class Pack : public RowExecutable {
     context.Parallel(rows.end - rows.begin, 4, [&](int64_t begin, int64_t end) {
       for (int64_t row = rows.begin + begin; row < rows.begin + end; ++row) {
         map_.WriteRow(row, map, [&](int64_t image, int64_t y, int64_t count, uint8_t* units) {
-          PackRow(context, FirstPixel(image, y), (image * map_.inner_height + y) * map_.inner_width, count, units);
+          PackRow(context, in_.RowPixel(image, y), (image * map_.inner_height + y) * map_.inner_width, count, units);
         });
       }
     });
@@ -132,6 +129,7 @@ class Pack : public RowExecutable {
 
   const Kernels& kernels_;
   Instruction instruction_;
+  Map in_;
   bool has_map_;
   PackedMap map_;
   Type type_;
@@ -139,8 +137,6 @@ class Pack : public RowExecutable {
   int64_t channels_;
   int64_t stride_;
   int64_t pixels_;
-  int64_t width_ = 0;
-  int64_t ring_rows_ = 0;
   int64_t word_stride_;
   std::vector<int64_t> sign_strides_;
 };

@@ -69,6 +69,11 @@ struct RowRange {
   int64_t end;
 };
 
+// Those that a window meets on its way over these rows of the output, some of which may lie outside of the map.
+inline RowRange WindowRows(RowRange rows, int64_t stride, int64_t pad_top, int64_t window) {
+  return {rows.begin * stride - pad_top, (rows.end - 1) * stride - pad_top + window};
+}
+
 // One that can make the rows of its output a few at a time.
 class RowExecutable : public Executable {
  public:

@@ -99,7 +99,7 @@ class Conv : public RowExecutable {
         if (out_.planes.used()) {
           WritePlanes(context, arguments, image, channel, y);
         } else {
-          WritePixels(context, arguments, (image * out_.shape[1] + y) * out_.shape[2], channel);
+          WritePixels(context, arguments, out_.RowPixel(image, y), channel);
         }
       }
     }

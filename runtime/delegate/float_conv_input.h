@@ -20,9 +20,7 @@ class FloatConvInput {
   int64_t scratch_bytes() const { return packs_ ? CheckedProduct(image_floats(), sizeof(float)) : 0; }
 
   // Rows of the map that these of the output are computed from.
-  RowRange Rows(RowRange rows) const {
-    return {rows.begin * stride_height_ - pad_top_, (rows.end - 1) * stride_height_ - pad_top_ + window_height_};
-  }
+  RowRange Rows(RowRange rows) const { return WindowRows(rows, stride_height_, pad_top_, window_height_); }
   // From the beginning of an image's first plane to where the window of the output's row meets the map first. `first`
   // is the first row that is computed at a time.
   int64_t RowOffset(int64_t first, int64_t row) const {

@@ -179,9 +179,8 @@ class MaxPool : public RowExecutable {
   int64_t row_step() const override { return kPoolRowStep; }
 
   RowRange InputRows(RowRange rows) const override {
-    const int64_t stride = instruction_.options.stride_height;
-    const int64_t first = rows.begin * stride - instruction_.window.pad_top;
-    return {first, first + (rows.end - rows.begin - 1) * stride + instruction_.options.filter_height};
+    const Options& options = instruction_.options;
+    return WindowRows(rows, options.stride_height, instruction_.window.pad_top, options.filter_height);
   }
 
   void RunRows(const RunContext& context, int64_t image, RowRange rows) const override {

@@ -161,7 +161,7 @@ class WinogradConv : public RowExecutable {
       if (!is_full && x + kernels_.lanes < out_.shape[2]) continue;
       const int64_t first = x - column;
       for (int64_t row = 0; row < arguments.rows; ++row) {
-        const int64_t pixel = (image * out_.shape[1] + y + row) * out_.shape[2] + first;
+        const int64_t pixel = out_.RowPixel(image, y + row) + first;
         kernels_.transpose(tile + row * kPixelColumns, channels, kPlane, std::min(next, out_.shape[2] - first),
                            context.value<float>(out_.index) + pixel * out_.pixel_stride + channel + c,
                            out_.pixel_stride);
